@@ -1,0 +1,84 @@
+"""Durable, supervised actors for Trio.
+
+A Trio program imports this, and its workflows survive ``kill -9``, with nothing to run beside its
+own process: each workflow runs as a supervised actor that checkpoints to a storage actor, which
+serialises writes to SQLite or memory; a supervisor respawns actors from their checkpoints.
+
+The map of the library:
+
+- ``definitions``: ``@workflow`` and ``@task``, what an author declares.
+- ``_runtime``: what runs them; ``open_runtime``, ``Runtime``, ``Context``.
+- ``storage``: what keeps them; ``SQLiteStorage``, ``MemoryStorage``, ``open_storage``.
+- ``actors``: supervision.
+- ``_core``: the decisions, pure: journal, replay, lifecycle, retry and restart.
+- ``testing``: for those who test workflows, or write a backend.
+- ``errors``: every exception, one flat family.
+"""
+
+from . import errors as errors
+from ._core.failures import ErrorRecord as ErrorRecord
+from ._core.lifecycle import Status as Status
+from ._core.lifecycle import TaskStatus as TaskStatus
+from ._runtime.config import RuntimeConfig as RuntimeConfig
+from ._runtime.context import Context as Context
+from ._runtime.handle import WorkflowHandle as WorkflowHandle
+from ._runtime.recovery import RecoveryReport as RecoveryReport
+from ._runtime.runtime import Runtime as Runtime
+from ._runtime.runtime import RuntimeStatistics as RuntimeStatistics
+from ._runtime.runtime import open_runtime as open_runtime
+from .definitions import Restart as Restart
+from .definitions import Retry as Retry
+from .definitions import Task as Task
+from .definitions import Workflow as Workflow
+from .definitions import task as task
+from .definitions import workflow as workflow
+from .errors import ClawError as ClawError
+from .errors import RetryAfter as RetryAfter
+from .errors import TaskFailedError as TaskFailedError
+from .errors import WorkflowFailure as WorkflowFailure
+from .storage.backend import Backend as Backend
+from .storage.client import Storage as Storage
+from .storage.memory import MemoryStorage as MemoryStorage
+from .storage.model import TaskState as TaskState
+from .storage.model import WorkflowFilter as WorkflowFilter
+from .storage.model import WorkflowPage as WorkflowPage
+from .storage.model import WorkflowState as WorkflowState
+from .storage.opening import open_storage as open_storage
+from .storage.sqlite import SQLiteStorage as SQLiteStorage
+from .task_context import TaskInfo as TaskInfo
+from .task_context import task_info as task_info
+
+__all__ = [
+    "Backend",
+    "ClawError",
+    "Context",
+    "ErrorRecord",
+    "MemoryStorage",
+    "RecoveryReport",
+    "Restart",
+    "Retry",
+    "RetryAfter",
+    "Runtime",
+    "RuntimeConfig",
+    "RuntimeStatistics",
+    "SQLiteStorage",
+    "Status",
+    "Storage",
+    "Task",
+    "TaskFailedError",
+    "TaskInfo",
+    "TaskState",
+    "TaskStatus",
+    "Workflow",
+    "WorkflowFailure",
+    "WorkflowFilter",
+    "WorkflowHandle",
+    "WorkflowPage",
+    "WorkflowState",
+    "errors",
+    "open_runtime",
+    "open_storage",
+    "task",
+    "task_info",
+    "workflow",
+]

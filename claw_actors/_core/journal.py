@@ -1,0 +1,134 @@
+"""The journal of one run: append-only entries, numbered in commit order.
+
+The journal is the truth of progress. Entry 0 is the input, the last one the result; between
+them stands everything that was ever delivered to the workflow's code, in the order in which it
+was delivered. An entry is written once and never changed; ``retry`` voids entries by appending
+one that says so (:func:`effective`).
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Entry", "EntryKind", "EntryStatus", "OpenTask", "effective"]
+
+
+class EntryKind(enum.StrEnum):
+    """What an entry records."""
+
+    START = "start"
+    """The input; entry 0."""
+    TASK = "task"
+    """The outcome of a task."""
+    TIMER = "timer"
+    """A sleep that ended."""
+    CANCEL = "cancel"
+    """A request to cancel, from outside."""
+    NOTE = "note"
+    """Something about the journal itself; never delivered."""
+    END = "end"
+    """The workflow's own outcome; the last entry of a run."""
+
+
+class EntryStatus(enum.StrEnum):
+    """How it went."""
+
+    OK = "ok"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    """A task whose body was cancelled and has unwound."""
+    VOID = "void"
+    """On a note: the entry ``ref`` and all that was asked after it count no more."""
+
+
+OUTSIDE = frozenset({EntryKind.CANCEL})
+"""Entries that others write into a journal: no code has to ask for them."""
+
+
+@attrs.frozen
+class Entry:
+    """One checkpoint.
+
+    Attributes:
+        op: the structural id of the operation, such as ``charge_card#2``; ``""`` for the start,
+            ``"end"``, ``"cancel"`` for what has no operation.
+        name: the task's name; otherwise the same as ``kind``.
+        kind, status: what it records, and how it went.
+        at: when it was made, in POSIX seconds.
+        after: the number of the last entry delivered when the operation was asked for; ``None``
+            for what was not asked for.
+        life: the incarnation that wrote it; 0 for outsiders.
+        attempt: for a task, how many attempts ended with this one.
+        started_at: for a task, when its first attempt began.
+        digest: 16 bytes over the arguments, or ``None``.
+        ref: the number of another entry: on an ``END`` that failed, the failed task's; on a
+            void ``NOTE``, the first one voided.
+        value: the encoded result, error or reason.
+        n: its number within the run, given by storage when it commits (0 before, and for the
+            start).
+    """
+
+    op: str
+    name: str
+    kind: EntryKind
+    status: EntryStatus
+    at: float
+    after: int | None = None
+    life: int = 0
+    attempt: int = 0
+    started_at: float | None = None
+    digest: bytes | None = None
+    ref: int | None = None
+    value: bytes | None = None
+    n: int = 0
+
+
+@attrs.frozen
+class OpenTask:
+    """A task that is not finished but worth remembering: an attempt has failed, another is due.
+
+    Attributes:
+        op, name: as in :class:`Entry`.
+        status: ``TaskStatus`` as text.
+        attempt: how many attempts have ended.
+        started_at: when the first attempt began, in POSIX seconds.
+        due_at: when the next attempt may begin, in POSIX seconds.
+        depends_on: task ids that must end first.
+        error: what the last attempt failed with, an encoded ``ErrorRecord``.
+    """
+
+    op: str
+    name: str
+    status: str
+    attempt: int
+    started_at: float | None = None
+    due_at: float | None = None
+    depends_on: tuple[str, ...] = ()
+    error: bytes | None = None
+
+
+def effective(entries: Iterable[Entry]) -> list[Entry]:
+    """Leave out what was voided, and the notes that voided it.
+
+    A void note takes out the entry it refers to and every entry whose operation was asked for
+    when that one, or a later one, had been delivered. What outsiders wrote stays: nobody asked
+    for it.
+
+    Args:
+        entries: one run's entries in the order of their numbers.
+    """
+    kept: list[Entry] = []
+    for entry in entries:
+        if entry.kind is EntryKind.NOTE and entry.status is EntryStatus.VOID:
+            assert entry.ref is not None
+            first = entry.ref
+            kept = [e for e in kept if e.n != first and (e.after is None or e.after < first)]
+        else:
+            kept.append(entry)
+    return kept

@@ -1,0 +1,11 @@
+"""The Trio shell: what runs workflows on storage and supervision.
+
+- ``runtime``: :class:`Runtime` and ``open_runtime``. ``handle``: :class:`WorkflowHandle`.
+- ``cells``: what survives an incarnation's death; activation, respawn, quarantine.
+- ``incarnation``: one life of one instance. ``sequencer``: who has the turn, and what is
+  delivered next. ``operation``: what a context waits for. ``context``: what workflow code holds.
+- ``attempts``: task bodies with their retries. ``driver``: refuses foreign awaits.
+- ``recovery``: what comes back at start. ``timers``: the one who watches deadlines.
+- ``signatures``: arguments and results as bytes. ``registry``: workflows by name and version.
+- ``config``, ``environment``: what users and tests set.
+"""

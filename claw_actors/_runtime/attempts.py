@@ -1,0 +1,348 @@
+"""Task bodies: attempts, their time limits, and what follows a failed one.
+
+A body runs outside the turn, in its context's own Trio task and under the workflow's own scopes.
+However it ends, the context goes on only when the entry that says so has been delivered. An
+attempt that failed and will be repeated is stored as open work, so that a restart of the process
+resets neither the count nor the due time; only an attempt that *ended* counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import attrs
+import trio
+
+from .._core.failures import describe, leaves
+from .._core.identity import digest, idempotency_key
+from .._core.journal import Entry, EntryKind, EntryStatus, OpenTask
+from .._core.lifecycle import TaskStatus
+from .._core.retry import GiveUp, Retry, decide_retry
+from ..definitions import AsyncTask, Task
+from ..errors import (
+    ClawError,
+    PayloadTooLargeError,
+    SerializationError,
+    TaskTimeoutError,
+)
+from ..storage.codec import Codec, encode_error
+from ..task_context import TaskInfo, place
+
+if TYPE_CHECKING:
+    from ..storage.records import WorkflowRow
+    from .context import Context
+    from .environment import Environment
+    from .operation import Operation
+    from .sequencer import Sequencer
+    from .signatures import Signature
+
+__all__ = ["Attempts", "TaskCounts"]
+
+_log = logging.getLogger("claw_actors.workflows")
+
+
+@attrs.define
+class TaskCounts:
+    """What the tasks of a runtime have done, for ``statistics()``."""
+
+    attempts: int = 0
+    retries: int = 0
+    replayed: int = 0
+    changed_arguments: int = 0
+
+
+@attrs.frozen
+class _Returned:
+    value: bytes
+
+
+@attrs.frozen
+class _Raised:
+    error: Exception
+    final: bool = False
+
+
+@attrs.frozen
+class _Cancelled:
+    pass
+
+
+_Ending: TypeAlias = _Returned | _Raised | _Cancelled
+
+
+class Attempts:
+    """Runs the task bodies of one incarnation."""
+
+    def __init__(
+        self,
+        sequencer: Sequencer,
+        row: WorkflowRow,
+        open_tasks: tuple[OpenTask, ...],
+        *,
+        codec: Codec,
+        environment: Environment,
+        threads: trio.CapacityLimiter,
+        counts: TaskCounts,
+    ) -> None:
+        self.codec = codec
+        self._sequencer = sequencer
+        self._row = row
+        self._open = {task.op: task for task in open_tasks}
+        self._environment = environment
+        self._threads = threads
+        self._counts = counts
+
+    def note_replayed(self, entry: Entry, data: bytes) -> None:
+        """Take note that a task was skipped, and whether it was asked for with other arguments."""
+        self._counts.replayed += 1
+        if entry.digest is not None and entry.digest != digest(data):
+            self._counts.changed_arguments += 1
+            _log.warning(
+                "workflow %s: task %s was recorded with other arguments than the code gives now;"
+                " its recorded outcome stands",
+                self._sequencer.id,
+                entry.op,
+            )
+
+    async def perform(
+        self,
+        context: Context,
+        operation: Operation,
+        task: Task[..., Any],
+        signature: Signature,
+        data: bytes,
+    ) -> object:
+        """Run a task's body until it is done with, record its outcome, and wait for the turn.
+
+        Returns:
+            The delivered entry; or ``None`` if the instance left memory meanwhile.
+        """
+        sequencer = self._sequencer
+        stored = self._open.pop(operation.id, None)
+        started_at = sequencer.wall()
+        if stored is not None and stored.started_at is not None:
+            started_at = stored.started_at
+        state = _State(stored.attempt if stored else 0, started_at, stored is not None)
+        sequencer.bodies += 1
+        try:
+            if stored is not None and stored.due_at is not None:
+                await self._wait_until(stored.due_at)
+            ending = await self._repeat(context, operation, task, signature, data, state)
+        except trio.Cancelled:
+            context.check_durable()
+            ending = _Cancelled()
+        finally:
+            sequencer.bodies -= 1
+        return await self._conclude(context, operation, task, ending, state, data)
+
+    async def _repeat(
+        self,
+        context: Context,
+        operation: Operation,
+        task: Task[..., Any],
+        signature: Signature,
+        data: bytes,
+        state: _State,
+    ) -> _Ending:
+        """Make attempts until one is final."""
+        while self._sequencer.sealed is None:
+            info = TaskInfo(
+                workflow_id=self._sequencer.id,
+                task_id=operation.id,
+                name=task.name,
+                attempt=state.ended + 1,
+                idempotency_key=idempotency_key(
+                    self._sequencer.id, self._row.run_key, operation.id
+                ),
+            )
+            ending = await self._attempt(context, task, signature, data, info)
+            if isinstance(ending, _Cancelled):
+                return ending
+            state.ended += 1
+            if isinstance(ending, _Returned) or ending.final:
+                return ending
+            due_at = self._next_due(task.retry, ending.error, state)
+            if due_at is None:
+                return ending
+            await self._record_retry(operation, task, ending.error, state, due_at)
+            await self._wait_until(due_at)
+        return _Cancelled()
+
+    async def _attempt(
+        self,
+        context: Context,
+        task: Task[..., Any],
+        signature: Signature,
+        data: bytes,
+        info: TaskInfo,
+    ) -> _Ending:
+        """Run the body once."""
+        if trio.current_effective_deadline() == -float("inf"):
+            return _Cancelled()  # before it could start
+        self._counts.attempts += 1
+        # Each attempt gets arguments of its own: a body that changes them in place changes
+        # nothing for the workflow, which a replay could not repeat.
+        args, kwargs = signature.decode_arguments(self.codec, data)
+        token = place.set(info)
+        try:
+            with _limit(task.timeout) as scope:
+                result = await self._call(task, args, kwargs)
+            if scope is not None and scope.cancel_called:
+                assert task.timeout is not None
+                return _Raised(TaskTimeoutError(task.timeout))
+            what = f"result of task {info.task_id!r}"
+            value, _ = self.codec.round_trip(result, signature.returns, what)
+            return _Returned(value)
+        except (SerializationError, PayloadTooLargeError) as error:
+            # The effect has happened and must not be repeated.
+            return _Raised(error, final=True)
+        except BaseException as error:
+            parts = leaves(error)
+            if any(not isinstance(part, Exception | trio.Cancelled) for part in parts):
+                raise
+            if any(isinstance(part, trio.Cancelled) for part in parts):
+                context.check_durable()
+            if all(isinstance(part, trio.Cancelled) for part in parts):
+                return _Cancelled()
+            if isinstance(error, Exception):
+                return _Raised(error)
+            # A body that was cancelled, and whose clean-up failed.
+            return _Raised(cast("Exception", error.split(Exception)[0]))  # type: ignore[attr-defined]
+        finally:
+            place.reset(token)
+
+    async def _call(
+        self, task: Task[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
+        if isinstance(task, AsyncTask):
+            fn = cast("Callable[..., Coroutine[Any, Any, object]]", task.fn)
+            return await fn(*args, **kwargs)
+        if self._environment.inline:
+            await trio.lowlevel.checkpoint()
+            return task.fn(*args, **kwargs)
+        return await trio.to_thread.run_sync(
+            lambda: task.fn(*args, **kwargs), abandon_on_cancel=True, limiter=self._threads
+        )
+
+    def _next_due(self, retry: Retry, error: Exception, state: _State) -> float | None:
+        try:
+            decision = decide_retry(
+                retry,
+                error,
+                attempt=state.ended,
+                started_at=state.started_at,
+                now=self._sequencer.wall(),
+                uniform=self._environment.random.random(),
+            )
+        except Exception:
+            # An author's predicate failed; that the task failed is still the fact to record.
+            _log.exception("workflow %s: a retry predicate failed", self._sequencer.id)
+            return None
+        return None if isinstance(decision, GiveUp) else decision.due_at
+
+    async def _record_retry(
+        self,
+        operation: Operation,
+        task: Task[..., Any],
+        error: Exception,
+        state: _State,
+        due_at: float,
+    ) -> None:
+        self._counts.retries += 1
+        state.is_stored = True
+        attempt = OpenTask(
+            op=operation.id,
+            name=task.name,
+            status=TaskStatus.RETRYING.value,
+            attempt=state.ended,
+            started_at=state.started_at,
+            due_at=due_at,
+            error=encode_error(describe(error)),
+        )
+        write = self._sequencer.advance(opened=(attempt,))
+        try:
+            await self._sequencer.storage.submit(write, patient=True)
+        except ClawError as refusal:
+            self._sequencer.refused(refusal)
+
+    async def _wait_until(self, due_at: float) -> None:
+        """Wait until a due time by the wall clock; sealed, not at all."""
+        sequencer = self._sequencer
+        due = trio.Event()
+        timer = sequencer.timers.at(due_at, due.set, length=due_at - sequencer.wall())
+        stop = sequencer.on_seal(due.set)
+        try:
+            await due.wait()
+        finally:
+            timer.cancel()
+            stop()
+
+    async def _conclude(
+        self,
+        context: Context,
+        operation: Operation,
+        task: Task[..., Any],
+        ending: _Ending,
+        state: _State,
+        data: bytes,
+    ) -> object:
+        """Record how it ended, and wait until that is delivered."""
+        sequencer = self._sequencer
+        cancelled = isinstance(ending, _Cancelled)
+        if sequencer.failure is None and not (cancelled and sequencer.sealed is not None):
+            closed = (operation.id,) if state.is_stored else ()
+            sequencer.post(
+                operation, self._entry(operation, task, ending, state, data), closed=closed
+            )
+        if sequencer.sealed is None:
+            return await context.wait_for_entry()
+        if not sequencer.bodies:
+            sequencer.seal(sequencer.sealed)  # its grace was for this body
+        sequencer.close(operation)
+        await context.give_way()
+        return None
+
+    def _entry(
+        self,
+        operation: Operation,
+        task: Task[..., Any],
+        ending: _Ending,
+        state: _State,
+        data: bytes,
+    ) -> Entry:
+        match ending:
+            case _Returned(value):
+                status, stored = EntryStatus.OK, value
+            case _Raised(error):
+                status, stored = EntryStatus.FAILED, encode_error(describe(error))
+            case _Cancelled():
+                status, stored = EntryStatus.CANCELLED, None
+        return Entry(
+            op=operation.id,
+            name=task.name,
+            kind=EntryKind.TASK,
+            status=status,
+            at=self._sequencer.wall(),
+            after=operation.asked.after,
+            life=self._sequencer.life,
+            attempt=state.ended,
+            started_at=state.started_at,
+            digest=digest(data),
+            value=stored,
+        )
+
+
+@attrs.define
+class _State:
+    """Where a task's attempts stand: how many ended, since when, and whether that is stored."""
+
+    ended: int
+    started_at: float
+    is_stored: bool
+
+
+def _limit(timeout: float | None) -> contextlib.AbstractContextManager[trio.CancelScope | None]:
+    return contextlib.nullcontext() if timeout is None else trio.move_on_after(timeout)

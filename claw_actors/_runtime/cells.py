@@ -1,0 +1,291 @@
+"""Cells: what survives an incarnation's death, and how the next one comes to life.
+
+A cell is the supervised actor of one instance. Its supervisor runs one incarnation after the
+other; between them the cell stores the crash, asks the policy, and claims the next life.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import TYPE_CHECKING, cast
+
+import attrs
+import trio
+
+from .._core.failures import describe
+from .._core.lifecycle import Event, Status, apply
+from .._core.replay import read_past
+from .._core.restart import Quarantine, decide_restart
+from ..actors.supervisor import ChildSpec, Decision, Exit, GiveUp, RestartAfter, Supervisor
+from ..errors import ClawError
+from ..storage.operations import Advance, Claim, Claimed
+from ..storage.records import Loaded, RowChange, WorkflowRow
+from .attempts import Attempts, TaskCounts
+from .context import Context
+from .incarnation import Incarnation, InstanceFailed
+from .sequencer import Sequencer
+
+if TYPE_CHECKING:
+    from ..definitions import Workflow
+    from ..storage.actor import StorageActor
+    from ..storage.codec import Codec
+    from .config import RuntimeConfig
+    from .environment import Environment
+    from .registry import Registry
+    from .timers import Timer, Timers
+
+__all__ = ["Cells", "CellCounts"]
+
+_log = logging.getLogger("claw_actors.workflows")
+
+MAX_REASON_CHARS = 1_000
+
+
+@attrs.define
+class CellCounts:
+    """What became of instances, for ``statistics()``."""
+
+    started: int = 0
+    crashes: int = 0
+    quarantined: int = 0
+    ended: int = 0
+
+
+@attrs.define(eq=False)
+class _Cell:
+    """One instance in memory.
+
+    Attributes:
+        pk, id, life: the instance, and the life it was last known to have.
+        workflow: its code.
+        activation: what the next incarnation starts from, if that is loaded already.
+        restarts: the crashes in its window, as stored.
+        sign_of_life: set when it has recorded something, parked, crashed or ended.
+        sequencer: of the incarnation that runs.
+        healthy: the timer after which it counts as healthy.
+    """
+
+    pk: int
+    id: str
+    life: int
+    workflow: Workflow[..., object]
+    activation: Loaded | None
+    restarts: tuple[float, ...]
+    sign_of_life: trio.Event = attrs.field(factory=trio.Event)
+    sequencer: Sequencer | None = None
+    healthy: Timer | None = None
+
+
+def _brief(reason: str) -> str:
+    reason = reason.replace("\0", "")
+    return reason if len(reason) <= MAX_REASON_CHARS else reason[: MAX_REASON_CHARS - 1] + "…"
+
+
+class Cells:
+    """All instances in memory, under one supervisor."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        storage: StorageActor,
+        timers: Timers,
+        registry: Registry,
+        codec: Codec,
+        config: RuntimeConfig,
+        environment: Environment,
+    ) -> None:
+        self.counts = CellCounts()
+        self.task_counts = TaskCounts()
+        self._supervisor = supervisor
+        self._storage = storage
+        self._timers = timers
+        self._registry = registry
+        self._codec = codec
+        self._config = config
+        self._environment = environment
+        self._threads = trio.CapacityLimiter(config.max_threads)
+        self._cells: dict[str, _Cell] = {}
+        # Who waits for something to change holds the event; when nobody does, it is gone.
+        self._changes: weakref.WeakValueDictionary[str, trio.Event] = weakref.WeakValueDictionary()
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._cells
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    # -- coming to life -----------------------------------------------------------------------------
+
+    def activate(self, row: WorkflowRow, loaded: Loaded | None = None) -> trio.Event | None:
+        """Bring an instance to life, unless it is in memory already.
+
+        Args:
+            row: its row. If nothing is loaded, the instance claims its next life by itself.
+            loaded: what it starts from, if it has been claimed.
+
+        Returns:
+            An event that is set at its first sign of life; ``None`` if it was not started.
+
+        Raises:
+            UnknownWorkflowError: its code is not registered.
+        """
+        assert row.id is not None
+        workflow = self._registry.find(row.name, row.version)
+        cell = _Cell(row.pk, row.id, row.life, workflow, loaded, row.restarts)
+        spec = ChildSpec(
+            id=row.id,
+            run=lambda _: self._run(cell),
+            on_exit=lambda exit: self._decide(cell, exit),
+            on_stop=lambda reason: self._seal(cell, reason),
+            on_gone=lambda: self._forget(cell),
+        )
+        if row.id in self._cells or not self._supervisor.start_child(spec):
+            return None
+        self._cells[row.id] = cell
+        return cell.sign_of_life
+
+    def _forget(self, cell: _Cell) -> None:
+        del self._cells[cell.id]
+        cell.sign_of_life.set()
+        self.changed(cell.id)
+
+    async def _run(self, cell: _Cell) -> None:
+        """One incarnation."""
+        loaded, cell.activation = cell.activation, None
+        if loaded is None:
+            loaded = await self._claim(cell)
+        if loaded is None:
+            return
+        cell.life, cell.restarts = loaded.row.life, loaded.row.restarts
+        incarnation = self._prepare(cell, loaded)
+        cell.sequencer = incarnation.sequencer
+        try:
+            status = await incarnation.run()
+        finally:
+            cell.sequencer = None
+            if cell.healthy is not None:
+                cell.healthy.cancel()
+        if status is not None:
+            self.counts.ended += 1
+            _log.info("workflow %s: %s", cell.id, status)
+
+    async def _claim(self, cell: _Cell) -> Loaded | None:
+        """Take the next life, and read what it starts from."""
+        try:
+            await self._storage.fence(cell.pk, cell.life + 1)
+            claim = Claim(((cell.pk, cell.life),), self._environment.wall(), counted=False)
+            answer = cast("Claimed", await self._storage.submit(claim, patient=True))
+            if not answer.rows:
+                return None  # deleted, or taken on by somebody else
+            [loaded] = await self._storage.read(self._storage.backend.load, [cell.pk]) or [None]
+        except ClawError as error:
+            _log.error("workflow %s: cannot be brought back now: %s", cell.id, error)
+            return None
+        if isinstance(loaded, ClawError):
+            _log.error("workflow %s: cannot be read, and is left as it is: %s", cell.id, loaded)
+            return None
+        return loaded
+
+    def _prepare(self, cell: _Cell, loaded: Loaded) -> Incarnation:
+        row, past = loaded.row, read_past(loaded.entries)
+        sequencer = Sequencer(
+            row,
+            past,
+            storage=self._storage,
+            timers=self._timers,
+            wall=self._environment.wall,
+            park_after=self._config.park_after,
+            max_journal_entries=self._config.max_journal_entries,
+            on_progress=cell.sign_of_life.set,
+        )
+        if row.recoveries:
+            cell.healthy = self._timers.at(
+                self._environment.wall() + self._config.healthy_after, sequencer.note_healthy
+            )
+        attempts = Attempts(
+            sequencer,
+            row,
+            loaded.open_tasks,
+            codec=self._codec,
+            environment=self._environment,
+            threads=self._threads,
+            counts=self.task_counts,
+        )
+        context = Context(sequencer, attempts, row.seed)
+        return Incarnation(cell.workflow, sequencer, context, past, self._codec)
+
+    # -- coming to an end ---------------------------------------------------------------------------
+
+    async def _decide(self, cell: _Cell, exit: Exit) -> Decision:
+        """Store a crash, and tell the supervisor what follows."""
+        if exit.error is None:
+            return GiveUp()
+        now = self._environment.wall()
+        failed_for_good = isinstance(exit.error, InstanceFailed)
+        error = exit.error.__cause__ if failed_for_good else exit.error
+        assert error is not None
+        self.counts.crashes += 1
+        verdict = decide_restart(cell.workflow.restart, cell.restarts, now)
+        reason = _brief(str(describe(error)))
+        if failed_for_good or isinstance(verdict, Quarantine):
+            event, due_at = Event.QUARANTINE, None
+            self.counts.quarantined += 1
+            _log.error("workflow %s: quarantined: %s", cell.id, reason, exc_info=error)
+        else:
+            event, due_at = Event.CRASH, verdict.due_at
+            _log.warning("workflow %s: crashed, will be respawned", cell.id, exc_info=error)
+        change = RowChange(
+            status=apply(Status.RUNNING, event),
+            reason=reason,
+            restarts=verdict.restarts,
+            wake_at=due_at,
+            recoveries=0,
+        )
+        try:
+            write = Advance(cell.pk, cell.id, cell.life, change=change)
+            await self._storage.submit(write, patient=True)
+        except ClawError as refusal:
+            _log.error("workflow %s: its crash could not be stored: %s", cell.id, refusal)
+            return GiveUp()
+        cell.restarts = verdict.restarts
+        cell.sign_of_life.set()
+        self.changed(cell.id)
+        return GiveUp() if due_at is None else RestartAfter(max(0.0, due_at - now))
+
+    def _seal(self, cell: _Cell, reason: str) -> None:
+        if cell.sequencer is not None:
+            cell.sequencer.seal(reason)
+
+    def seal_all(self, reason: str) -> None:
+        """Storage has failed: nothing that any instance does counts any more."""
+        for cell in self._cells.values():
+            if cell.sequencer is not None:
+                cell.sequencer.seal(reason, at_once=True)
+
+    async def stop(self, id: str, reason: str) -> None:
+        """Drop an instance from memory, at once, and wait until it is gone."""
+        await self._supervisor.stop_child(id, reason)
+
+    # -- those who wait -----------------------------------------------------------------------------
+
+    def change_of(self, id: str) -> trio.Event:
+        """Return an event that is set when the instance ends, is quarantined or deleted.
+
+        Get it before looking at what is stored: then nothing can be missed.
+        """
+        event = self._changes.get(id)
+        if event is None:
+            event = self._changes[id] = trio.Event()
+        return event
+
+    def changed(self, id: str) -> None:
+        """Tell those who wait that there may be something new about an instance."""
+        event = self._changes.pop(id, None)
+        if event is not None:
+            event.set()
+
+    def changed_all(self) -> None:
+        """Tell everyone who waits: the runtime closes."""
+        for event in list(self._changes.values()):
+            event.set()

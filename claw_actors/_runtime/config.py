@@ -1,0 +1,44 @@
+"""What users set."""
+
+from __future__ import annotations
+
+import attrs
+
+from .._core.bounds import at_least
+from ..storage.codec import MAX_PAYLOAD_BYTES
+
+__all__ = ["RuntimeConfig"]
+
+
+@attrs.frozen(kw_only=True)
+class RuntimeConfig:
+    """Limits and times of a runtime.
+
+    Attributes:
+        max_payload_bytes: the largest encoded argument list, result or message.
+        max_journal_entries: how long one run's journal may grow; beyond it the instance is
+            quarantined, and at 80 % a warning is logged.
+        max_threads: worker threads for plain-function tasks.
+        grace: seconds that running task bodies get at shutdown to end and be recorded.
+        park_after: a workflow that sleeps longer than this many seconds is stored as waiting,
+            and is not loaded again before it is due.
+        max_recoveries: how often in a row an instance may be recovered after an unclean end of
+            the process without making progress; then it is quarantined.
+        healthy_after: seconds that an instance must run after a recovery to count as healthy,
+            if it records nothing before.
+        recovery_wave: how many instances are brought back in one step.
+
+    Raises:
+        InvalidInputError: a number out of range.
+    """
+
+    max_payload_bytes: int = attrs.field(
+        default=MAX_PAYLOAD_BYTES, validator=at_least(64, whole=True)
+    )
+    max_journal_entries: int = attrs.field(default=50_000, validator=at_least(10, whole=True))
+    max_threads: int = attrs.field(default=40, validator=at_least(1, whole=True))
+    grace: float = attrs.field(default=5.0, validator=at_least(0))
+    park_after: float = attrs.field(default=1.0, validator=at_least(0))
+    max_recoveries: int = attrs.field(default=3, validator=at_least(2, whole=True))
+    healthy_after: float = attrs.field(default=1.0, validator=at_least(0))
+    recovery_wave: int = attrs.field(default=500, validator=at_least(1, whole=True))

@@ -1,0 +1,83 @@
+"""A workflow from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from .._core.lifecycle import Status
+
+if TYPE_CHECKING:
+    from ..storage.model import TaskState, WorkflowState
+    from .runtime import Runtime
+
+__all__ = ["WorkflowHandle"]
+
+R = TypeVar("R", covariant=True)
+
+
+class WorkflowHandle(Generic[R]):
+    """One workflow, by id. Cheap: it holds nothing, and stays good over crashes and restarts.
+
+    Made by ``Runtime.start`` and ``Runtime.get``.
+
+    Attributes:
+        id: the workflow.
+    """
+
+    def __init__(self, runtime: Runtime, id: str) -> None:
+        self._runtime = runtime
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"<WorkflowHandle {self.id!r}>"
+
+    async def result(self) -> R:
+        """Wait until the workflow has ended, and return its result.
+
+        While it is paused, or waits for a respawn, this waits.
+
+        Raises:
+            WorkflowFailedError: it failed.
+            WorkflowCancelledError: it was cancelled.
+            WorkflowQuarantinedError: it is parked after too many crashes, or a divergence.
+            NotFoundError: it was deleted meanwhile.
+            RuntimeClosedError: the runtime closed meanwhile.
+            SerializationError: the stored result does not fit the declared type any more.
+
+        Cancelled, only the waiting ends.
+        """
+        return cast("R", await self._runtime.result(self.id))
+
+    async def status(self) -> Status:
+        """Return where it stands.
+
+        Raises:
+            NotFoundError: there is no such workflow any more.
+        """
+        return (await self.state()).status
+
+    async def state(self) -> WorkflowState:
+        """Return all that is stored of it, but for its tasks.
+
+        Raises:
+            NotFoundError: there is no such workflow any more.
+        """
+        return await self._runtime.storage.get_workflow(self.id)
+
+    async def tasks(self) -> tuple[TaskState, ...]:
+        """Return its tasks: the ended ones in the order they ended, then those to be retried.
+
+        Raises:
+            NotFoundError: there is no such workflow any more.
+        """
+        return await self._runtime.storage.list_tasks(self.id)
+
+    async def cancel(self, reason: str | None = None) -> None:
+        """Ask it to cancel itself; see ``Runtime.cancel``."""
+        await self._runtime.cancel(self.id, reason)
+
+    async def retry(self) -> None:
+        """Let it go on after a failure or a quarantine; see ``Runtime.retry``."""
+        await self._runtime.retry(self.id)
+
+

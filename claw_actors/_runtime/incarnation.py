@@ -1,0 +1,235 @@
+"""One life of one instance: from its checkpoint to its end, its crash, or its leaving memory."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, cast
+
+import attrs
+import trio
+
+from .._core.failures import describe, leaves
+from .._core.journal import Entry, EntryKind, EntryStatus
+from .._core.lifecycle import Event, Status, apply
+from .._core.replay import Past
+from ..errors import (
+    ClawError,
+    InstanceSealed,
+    PayloadTooLargeError,
+    SerializationError,
+    StaleWriteError,
+    TaskFailedError,
+)
+from ..storage.codec import Codec, encode_error
+from ..storage.operations import Advance
+from ..storage.records import RowChange
+from ..task_context import Place, place
+from .driver import Driver
+from .signatures import signature_of
+
+if TYPE_CHECKING:
+    from ..definitions import Workflow
+    from .context import Context
+    from .sequencer import Sequencer
+    from .signatures import Signature
+
+__all__ = ["Incarnation", "InstanceFailed"]
+
+_log = logging.getLogger("claw_actors.workflows")
+
+
+class InstanceFailed(Exception):
+    """The instance cannot go on, and a respawn would not mend it: ``__cause__`` says why."""
+
+
+@attrs.frozen
+class _Outcome:
+    """How the workflow's function ended, ready to be recorded."""
+
+    event: Event
+    status: EntryStatus
+    value: bytes | None
+    ref: int | None = None
+
+
+_CANCELLED = _Outcome(Event.CANCEL, EntryStatus.CANCELLED, None)
+
+
+def _fatal_entry(error: BaseException) -> int | None:
+    """Find the entry of the first task failure behind an error, so that a retry can void it."""
+    seen: set[int] = set()
+    found: list[int] = []
+    behind = [error]
+    while behind:
+        one = behind.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, TaskFailedError):
+            found.append(one.entry_n)
+        parts = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
+        behind += [part for part in (*parts, one.__cause__, one.__context__) if part is not None]
+    return min(found, default=None)
+
+
+def _failed(error: Exception) -> _Outcome:
+    record = encode_error(describe(error))
+    return _Outcome(Event.FAIL, EntryStatus.FAILED, record, _fatal_entry(error))
+
+
+class Incarnation:
+    """Runs a workflow's function from its checkpoint; made anew for each life."""
+
+    def __init__(
+        self,
+        workflow: Workflow[..., object],
+        sequencer: Sequencer,
+        context: Context,
+        past: Past,
+        codec: Codec,
+    ) -> None:
+        self.sequencer = sequencer
+        self._workflow = workflow
+        self._context = context
+        self._past = past
+        self._codec = codec
+
+    async def run(self) -> Status | None:
+        """Run to the end.
+
+        Returns:
+            The terminal status that was recorded; ``None`` if it left memory before.
+
+        Raises:
+            InstanceFailed: it diverged from its journal, or broke a rule; quarantine it.
+            Exception: a crash.
+        """
+        sequencer = self.sequencer
+        token = place.set(Place.WORKFLOW)
+        status: Status | None = None
+        try:
+            with sequencer.leave_scope:
+                outcome = await self._call()
+                status = await self._finish(outcome)
+        except BaseException as error:
+            if sequencer.sealed is None:
+                raise
+            self._unwound(error)
+        finally:
+            sequencer.seal("it ended")
+            place.reset(token)
+            # The next incarnation must not read the journal before our last write is answered.
+            with trio.CancelScope(shield=True):
+                await sequencer.wait_settled()
+            sequencer.storage.unlisten(sequencer.pk, sequencer)
+        if sequencer.failure is not None:
+            raise InstanceFailed from sequencer.failure
+        return status
+
+    def _unwound(self, error: BaseException) -> None:
+        """Sort out what a sealed instance ended with: its own matters end here, others go on."""
+        if isinstance(error, BaseExceptionGroup):
+            ours, others = error.split((Exception, InstanceSealed))
+        elif isinstance(error, Exception | InstanceSealed):
+            ours, others = error, None
+        else:
+            ours, others = None, error
+        failed = [part for part in leaves(ours) if isinstance(part, Exception)] if ours else []
+        if failed and self.sequencer.failure is None:
+            _log.warning("workflow %s: its clean-up failed: %r", self.sequencer.id, failed[0])
+        if others is not None:
+            raise others
+
+    async def _call(self) -> _Outcome:
+        """Call the workflow's function, and sort its result or error into an outcome."""
+        sequencer, workflow = self.sequencer, self._workflow
+        signature = signature_of(workflow.fn, workflow.name, skip_first=True)
+        value: object = None
+        try:
+            with trio.CancelScope() as scope:
+                self._context.begin(scope)
+                args, kwargs = self._arguments(signature)
+                value = await Driver(workflow.fn(self._context, *args, **kwargs), self._context)
+        except Exception as error:
+            if not self._is_failure(error):
+                raise
+            return _failed(error)
+        if sequencer.sealed is not None or sequencer.cancel_requested:
+            return _CANCELLED
+        try:
+            what = f"result of workflow {sequencer.id!r}"
+            encoded, _ = self._codec.round_trip(value, signature.returns, what)
+        except (SerializationError, PayloadTooLargeError) as error:
+            return _failed(error)  # another attempt would not mend that
+        return _Outcome(Event.COMPLETE, EntryStatus.OK, encoded)
+
+    def _arguments(self, signature: Signature) -> tuple[tuple[object, ...], dict[str, object]]:
+        try:
+            return signature.decode_arguments(self._codec, self._past.start.value or b"{}")
+        except SerializationError as error:
+            # The code cannot be called any more; another attempt would not mend that.
+            self.sequencer.fail(error)
+            raise
+
+    def _is_failure(self, error: Exception) -> bool:
+        failures = (TaskFailedError, *self._workflow.all_failures)
+        return all(isinstance(part, failures) for part in leaves(error))
+
+    async def _finish(self, outcome: _Outcome) -> Status | None:
+        """Record the end, unless the instance has been sealed.
+
+        A cancellation that was committed before the end wins, so the end is written only if
+        nothing has been added to the journal since.
+        """
+        sequencer = self.sequencer
+        while True:
+            sequencer.drain()
+            if sequencer.sealed is not None:
+                return None
+            if sequencer.cancel_requested and outcome.event is Event.COMPLETE:
+                outcome = _CANCELLED
+            status = apply(Status.RUNNING, outcome.event)
+            try:
+                await sequencer.storage.submit(self._end(outcome, status), patient=True)
+            except StaleWriteError as error:
+                if error.what != "journal":
+                    sequencer.refused(error)
+            except ClawError as error:
+                sequencer.refused(error)
+            else:
+                return status
+
+    def _end(self, outcome: _Outcome, status: Status) -> Advance:
+        sequencer = self.sequencer
+        now = max(sequencer.wall(), sequencer.now)
+        entry = Entry(
+            op="end",
+            name="end",
+            kind=EntryKind.END,
+            status=outcome.status,
+            at=now,
+            after=sequencer.delivered,
+            life=sequencer.life,
+            ref=outcome.ref,
+            value=outcome.value,
+        )
+        reason: str | None = None
+        if outcome.event is Event.CANCEL and sequencer.cancel_reason is not None:
+            reason = cast("str | None", json.loads(sequencer.cancel_reason))
+        change = RowChange(
+            status=status,
+            reason=reason,
+            completed_at=now,
+            wake_at=None,
+            restarts=(),
+            recoveries=0,
+        )
+        return Advance(
+            sequencer.pk,
+            sequencer.id,
+            sequencer.life,
+            (entry,),
+            change=change,
+            expect_n=sequencer.committed_n,
+        )

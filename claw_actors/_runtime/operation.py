@@ -1,0 +1,65 @@
+"""What a context waits for."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from .._core.journal import EntryKind
+from .._core.replay import Asked
+
+if TYPE_CHECKING:
+    import trio
+
+    from .._core.journal import Entry
+    from ..storage.actor import Write
+    from .context import Context
+    from .timers import Timer
+
+__all__ = ["BEGIN", "Begin", "Operation"]
+
+
+class Begin:
+    """The type of ``BEGIN``."""
+
+
+BEGIN: Final = Begin()
+"""What a task's operation is woken with when the past says nothing about it: run the body."""
+
+
+@attrs.define(eq=False)
+class Operation:
+    """One thing that a context, or a scope, has asked for and not yet got.
+
+    Attributes:
+        context: who asked.
+        asked: what was asked for.
+        deadline, length: of a sleep: when it is over, in POSIX seconds, and how long it is.
+        scope: of a request to cancel: what it cancels. Nobody waits for such an operation.
+        begun: of a task: whether its body was told to run; then only its own entry ends it.
+        entry: the entry that ends it, once that is known.
+        write: its own entry on its way to storage.
+        timer: its deadline, being watched.
+    """
+
+    context: Context
+    asked: Asked
+    deadline: float = math.inf
+    length: float = 0.0
+    scope: trio.CancelScope | None = None
+    begun: bool = False
+    entry: Entry | None = None
+    write: Write | None = None
+    timer: Timer | None = None
+
+    @property
+    def id(self) -> str:
+        """Its structural id."""
+        return self.asked.op
+
+    @property
+    def is_task(self) -> bool:
+        """Whether it ends by its own entry only."""
+        return self.asked.kind is EntryKind.TASK

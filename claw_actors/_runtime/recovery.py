@@ -1,0 +1,289 @@
+"""What comes back at start: everything unfinished, in bounded waves, each counted before it runs.
+
+Suspects first: an instance that was recovered before without making progress since may be what
+killed the process, so it comes back alone, claimed by a commit of its own, and nothing else
+recovers until it has shown a sign of life. Only that claim raises its count further, so a
+bystander of a poisonous instance never reaches the limit. Then the others, a wave at a time, each
+wave claimed in one commit before any of it runs.
+
+Those that only wait are not loaded before they are due.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, cast
+
+import attrs
+import trio
+
+from .._core.lifecycle import UNFINISHED, Event, Status, apply
+from .._core.restart import RecoveryVerdict, decide_recovery
+from ..errors import ClawError, NotFoundError, UnknownWorkflowError
+from ..storage.operations import Advance, Claim, Claimed
+from ..storage.records import Loaded, RowChange, WorkflowRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..storage.actor import StorageActor
+    from .cells import Cells
+    from .config import RuntimeConfig
+    from .environment import Environment
+    from .registry import Registry
+    from .timers import Timers
+
+__all__ = ["Recovery", "RecoveryReport"]
+
+_log = logging.getLogger("claw_actors.recovery")
+
+WAKE_WINDOW = 1_000
+"""How many waiting instances have a timer of their own at a time."""
+
+
+@attrs.frozen(kw_only=True)
+class RecoveryReport:
+    """What a recovery found and did.
+
+    Attributes:
+        recovered: ids that run again.
+        delayed: ids whose respawn is due later, after a crash.
+        quarantined: ids parked because they were recovered too often without progress.
+        unknown: ids whose workflow or version is not registered; left as they are.
+        damaged: what could not be read; left as it is.
+    """
+
+    recovered: tuple[str, ...] = ()
+    delayed: tuple[str, ...] = ()
+    quarantined: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+
+
+@attrs.define
+class _Tally:
+    """A report in the making."""
+
+    recovered: list[str] = attrs.field(factory=list)
+    delayed: list[str] = attrs.field(factory=list)
+    quarantined: list[str] = attrs.field(factory=list)
+    unknown: list[str] = attrs.field(factory=list)
+    damaged: list[str] = attrs.field(factory=list)
+
+    def report(self) -> RecoveryReport:
+        return RecoveryReport(
+            recovered=tuple(self.recovered),
+            delayed=tuple(self.delayed),
+            quarantined=tuple(self.quarantined),
+            unknown=tuple(self.unknown),
+            damaged=tuple(self.damaged),
+        )
+
+
+class Recovery:
+    """Brings instances back: at start, and when those that wait fall due."""
+
+    def __init__(
+        self,
+        storage: StorageActor,
+        cells: Cells,
+        timers: Timers,
+        registry: Registry,
+        config: RuntimeConfig,
+        environment: Environment,
+        *,
+        was_clean: bool,
+    ) -> None:
+        self._storage = storage
+        self._cells = cells
+        self._timers = timers
+        self._registry = registry
+        self._config = config
+        self._environment = environment
+        # Recoveries count only after an unclean end, and only for what that end has cut off.
+        self._counted = not was_clean
+        # Waiting instances up to this (wake time, key) have a timer.
+        self._watched: tuple[float, int] = (float("-inf"), 0)
+        self._window_over = False
+        self._requested: dict[str, None] = {}
+        self._more = trio.Event()
+
+    async def run(self) -> RecoveryReport:
+        """Bring back everything unfinished that is not in memory; does nothing the second time.
+
+        One instance that cannot come back stops nothing.
+        """
+        counted, self._counted = self._counted, False
+        started = trio.current_time()
+        tally = _Tally()
+        suspects, others = await self._find(tally, counted)
+        if suspects or others:
+            _log.info(
+                "recovering %d unfinished workflows%s",
+                len(suspects) + len(others),
+                f", {len(suspects)} of them alone" if suspects else "",
+            )
+        for row in suspects:
+            await self._revive_alone(row, tally)
+        wave = self._config.recovery_wave
+        for first in range(0, len(others), wave):
+            await self._revive(others[first : first + wave], counted, tally)
+        await self._watch_waits()
+        report = tally.report()
+        if report != RecoveryReport():
+            _log.info(
+                "recovery took %.3f s: %d running again, %d due later, %d quarantined,"
+                " %d of unknown workflows, %d damaged",
+                trio.current_time() - started,
+                *(len(part) for part in attrs.astuple(report, recurse=False)),
+            )
+        return report
+
+    # -- finding --------------------------------------------------------------------------------------
+
+    async def _find(
+        self, tally: _Tally, counted: bool
+    ) -> tuple[list[WorkflowRow], list[WorkflowRow]]:
+        """Sort what is unfinished into suspects and others; deal with the rest."""
+        suspects: list[WorkflowRow] = []
+        others: list[WorkflowRow] = []
+        now = self._environment.wall()
+        after, more = 0, True
+        while more:
+            page = await self._storage.read(
+                self._storage.backend.list_unfinished, after, now, self._config.recovery_wave
+            )
+            after, more = page.last_pk, page.more
+            for damage in page.damaged:
+                _log.error("left as it is: %s", damage)
+                tally.damaged.append(damage.where)
+            for row in page.rows:
+                if not self._is_candidate(row, now, tally):
+                    continue
+                verdict = RecoveryVerdict.TOGETHER
+                if counted:
+                    verdict = decide_recovery(row.recoveries, self._config.max_recoveries)
+                match verdict:
+                    case RecoveryVerdict.TOGETHER:
+                        others.append(row)
+                    case RecoveryVerdict.ALONE:
+                        suspects.append(row)
+                    case RecoveryVerdict.QUARANTINE:
+                        await self._quarantine(row, tally)
+        return suspects, others
+
+    def _is_candidate(self, row: WorkflowRow, now: float, tally: _Tally) -> bool:
+        assert row.id is not None
+        if row.id in self._cells:
+            return False
+        try:
+            self._registry.find(row.name, row.version)
+        except UnknownWorkflowError as error:
+            _log.error("workflow %s: left as it is: %s", row.id, error)
+            tally.unknown.append(row.id)
+            return False
+        if row.status is Status.PENDING and row.wake_at is not None and row.wake_at > now:
+            self._timers.at(row.wake_at, functools.partial(self.request, row.id))
+            _log.info("workflow %s: its respawn is due in %.1f s", row.id, row.wake_at - now)
+            tally.delayed.append(row.id)
+            return False
+        return True
+
+    async def _quarantine(self, row: WorkflowRow, tally: _Tally) -> None:
+        assert row.id is not None
+        reason = f"recovered {row.recoveries} times after the process died, without progress"
+        change = RowChange(
+            status=apply(row.status, Event.QUARANTINE), reason=reason, wake_at=None
+        )
+        await self._storage.submit(Advance(row.pk, row.id, row.life, change=change))
+        _log.error("workflow %s: quarantined: %s", row.id, reason)
+        tally.quarantined.append(row.id)
+
+    # -- reviving -------------------------------------------------------------------------------------
+
+    async def _revive_alone(self, row: WorkflowRow, tally: _Tally) -> None:
+        for sign_of_life in await self._revive([row], True, tally):
+            with trio.move_on_after(self._config.healthy_after):
+                await sign_of_life.wait()
+
+    async def _revive(
+        self, rows: Sequence[WorkflowRow], counted: bool, tally: _Tally, *, patient: bool = False
+    ) -> list[trio.Event]:
+        """Claim these in one commit, read them, and let them run."""
+        lives = tuple((row.pk, row.life) for row in rows)
+        claim = Claim(lives, self._environment.wall(), counted)
+        claimed = cast("Claimed", await self._storage.submit(claim, patient=patient)).rows
+        read = self._storage.backend.load
+        signs: list[trio.Event] = []
+        for loaded in await self._storage.read(read, [row.pk for row in claimed]):
+            if isinstance(loaded, ClawError):
+                _log.error("left as it is: %s", loaded)
+                tally.damaged.append(loaded.where)
+            elif (sign := self._activate(loaded)) is not None:
+                assert loaded.row.id is not None
+                tally.recovered.append(loaded.row.id)
+                signs.append(sign)
+        return signs
+
+    def _activate(self, loaded: Loaded) -> trio.Event | None:
+        row = loaded.row
+        _log.info(
+            "workflow %s (%s@%d): recovered, %d entries in its journal, life %d",
+            row.id,
+            row.name,
+            row.version,
+            len(loaded.entries) - 1,
+            row.life,
+        )
+        return self._cells.activate(row, loaded)
+
+    # -- later ----------------------------------------------------------------------------------------
+
+    def request(self, id: str) -> None:
+        """Have an instance brought back soon, if it is unfinished and not in memory."""
+        self._requested[id] = None
+        self._more.set()
+
+    async def serve(self) -> None:
+        """Bring back what is requested, until cancelled."""
+        while True:
+            while not self._requested and not self._window_over:
+                self._more = trio.Event()
+                await self._more.wait()
+            if self._window_over:
+                self._window_over = False
+                await self._watch_waits()
+            ids, self._requested = list(self._requested), {}
+            rows = [row for id in ids if (row := await self._read_row(id)) is not None]
+            wave = self._config.recovery_wave
+            for first in range(0, len(rows), wave):
+                await self._revive(rows[first : first + wave], False, _Tally(), patient=True)
+
+    async def _read_row(self, id: str) -> WorkflowRow | None:
+        if id in self._cells:
+            return None
+        try:
+            stored = await self._storage.read(self._storage.backend.get_workflow, id)
+            self._registry.find(stored.row.name, stored.row.version)
+        except NotFoundError:
+            return None
+        except ClawError as error:
+            _log.error("workflow %s: left as it is: %s", id, error)
+            return None
+        return stored.row if stored.row.status in UNFINISHED else None
+
+    async def _watch_waits(self) -> None:
+        """Set timers for the next instances that wait, and one to look for more."""
+        read = self._storage.backend.list_wake_times
+        window = await self._storage.read(read, self._watched, WAKE_WINDOW)
+        for wake_at, _, id in window:
+            if id not in self._cells:
+                self._timers.at(wake_at, functools.partial(self.request, id))
+        if len(window) == WAKE_WINDOW:
+            self._watched = window[-1][:2]
+            self._timers.at(self._watched[0], self._look_further)
+
+    def _look_further(self) -> None:
+        self._window_over = True
+        self._more.set()

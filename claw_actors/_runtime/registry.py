@@ -1,0 +1,52 @@
+"""Workflows by name and version: the code that a runtime may run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..definitions import Workflow
+from ..errors import DefinitionError, UnknownWorkflowError
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """What was passed as ``workflows=``; immutable once made."""
+
+    def __init__(self, workflows: Iterable[Workflow[..., object]]) -> None:
+        self._by_key: dict[tuple[str, int], Workflow[..., object]] = {}
+        for workflow in workflows:
+            if not isinstance(workflow, Workflow):
+                raise DefinitionError(f"{workflow!r} is no workflow; declare it with @workflow")
+            key = (workflow.name, workflow.version)
+            if self._by_key.setdefault(key, workflow) is not workflow:
+                raise DefinitionError(
+                    f"two workflows are called {workflow.name}@{workflow.version};"
+                    " give one another name or version"
+                )
+
+    def find(self, name: str, version: int) -> Workflow[..., object]:
+        """Return the workflow of this name and version.
+
+        Raises:
+            UnknownWorkflowError: it is not registered.
+        """
+        try:
+            return self._by_key[name, version]
+        except KeyError:
+            known = [f"{name}@{version}" for name, version in sorted(self._by_key)]
+            raise UnknownWorkflowError(name, version, known) from None
+
+    def check(self, workflow: object) -> None:
+        """Make sure that this very workflow is registered.
+
+        Raises:
+            DefinitionError: it is no workflow.
+            UnknownWorkflowError: it is not registered.
+        """
+        if not isinstance(workflow, Workflow):
+            raise DefinitionError(f"{workflow!r} is no workflow; declare it with @workflow")
+        if self.find(workflow.name, workflow.version) is not workflow:
+            raise DefinitionError(
+                f"another function is registered as {workflow.name}@{workflow.version}"
+            )

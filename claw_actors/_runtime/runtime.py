@@ -1,0 +1,476 @@
+"""The runtime: workflows on storage, for the length of a block."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast
+
+import attrs
+import trio
+
+from .._core.identity import digest
+from .._core.journal import Entry, EntryKind, EntryStatus
+from .._core.lifecycle import Event, Status, allowed, apply
+from ..actors.nursery import open_service_nursery
+from ..actors.supervisor import open_supervisor
+from ..definitions import Workflow
+from ..errors import (
+    DuplicateKeyError,
+    InvalidInputError,
+    InvalidTransitionError,
+    NotFoundError,
+    RuntimeClosedError,
+    StaleWriteError,
+    UnknownWorkflowError,
+    WorkflowCancelledError,
+    WorkflowFailedError,
+    WorkflowQuarantinedError,
+)
+from ..storage.actor import StorageActor, StorageStatistics
+from ..storage.backend import Backend
+from ..storage.client import Storage
+from ..storage.codec import Codec, decode_error
+from ..storage.executor import InlineExecutor
+from ..storage.model import WorkflowFilter, WorkflowPage, WorkflowState
+from ..storage.opening import as_backend, open_storage_actor
+from ..storage.operations import Advance, Create, Created, Send
+from ..storage.records import Loaded, RowChange, StoredWorkflow
+from ..storage.translation import row_of, start_entry
+from ..storage.validation import check_id
+from .cells import Cells
+from .config import RuntimeConfig
+from .environment import Environment
+from .handle import WorkflowHandle
+from .recovery import Recovery, RecoveryReport
+from .registry import Registry
+from .sequencer import CANCEL
+from .signatures import signature_of
+from .timers import Timers
+
+if TYPE_CHECKING:
+    from .context import Context
+
+__all__ = ["OnExisting", "Runtime", "RuntimeStatistics", "open_runtime"]
+
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+OnExisting = Literal["attach", "raise", "replace_closed"]
+
+_log = logging.getLogger("claw_actors")
+
+
+@attrs.frozen(kw_only=True)
+class RuntimeStatistics:
+    """What a runtime has done since it was opened.
+
+    Attributes:
+        active: instances in memory now.
+        started: instances started.
+        ended: instances that ended.
+        crashes: incarnations that crashed or diverged.
+        quarantined: instances that were quarantined after it.
+        attempts: task bodies run.
+        retries: attempts that failed and were repeated.
+        replayed: tasks that were skipped because their outcome was recorded.
+        changed_arguments: of those, how many were asked for with other arguments.
+        storage: what the storage actor has done.
+    """
+
+    active: int
+    started: int
+    ended: int
+    crashes: int
+    quarantined: int
+    attempts: int
+    retries: int
+    replayed: int
+    changed_arguments: int
+    storage: StorageStatistics
+
+
+class Runtime:
+    """Runs workflows durably. Made by :func:`open_runtime`, for the length of its block."""
+
+    def __init__(
+        self,
+        actor: StorageActor,
+        cells: Cells,
+        recovery: Recovery,
+        registry: Registry,
+        codec: Codec,
+        environment: Environment,
+    ) -> None:
+        self._actor = actor
+        self._cells = cells
+        self._recovery = recovery
+        self._registry = registry
+        self._codec = codec
+        self._environment = environment
+        self._storage = Storage(actor, codec, environment.wall)
+        self._closed = trio.Event()
+
+    @property
+    def storage(self) -> Storage:
+        """The client of the storage actor; for reading. What runs is written by the runtime."""
+        return self._storage
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise RuntimeClosedError
+
+    # -- starting and finding -----------------------------------------------------------------------
+
+    async def start(
+        self,
+        workflow: Callable[[Context, *Ts], Awaitable[R]],
+        *args: *Ts,
+        id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        description: str | None = None,
+        on_existing: OnExisting = "attach",
+    ) -> WorkflowHandle[R]:
+        """Start a workflow; it is durable when this returns.
+
+        If the id is taken by the same workflow with the same arguments, whether it still runs or
+        has ended, this attaches to it: so starting can safely be repeated after a crash.
+
+        Args:
+            workflow: declared with ``@workflow`` and registered with the runtime.
+            args: its arguments after ``ctx``, encodable by their annotations.
+            id: 1 to 200 characters of ``A-Z a-z 0-9 . _ : -``; a random UUID by default.
+            metadata: labels to list by.
+            description: free text.
+            on_existing: ``"raise"`` refuses any id that is taken; ``"replace_closed"`` deletes
+                one that has ended, and starts anew.
+
+        Raises:
+            DuplicateKeyError: the id is taken; it says what differs.
+            UnknownWorkflowError, DefinitionError: the workflow is not registered.
+            InvalidArgumentsError, SerializationError, PayloadTooLargeError: the arguments do not
+                fit; the argument is named.
+            InvalidInputError: id, metadata or description are not possible.
+            RuntimeClosedError: the runtime is closing.
+            StorageUnavailableError, OutcomeUnknownError: see their docs.
+
+        Cancelled means not started.
+        """
+        self._check_open()
+        self._registry.check(workflow)
+        definition = cast("Workflow[..., R]", workflow)
+        signature = signature_of(definition.fn, definition.name, skip_first=True)
+        value = signature.encode_arguments(self._codec, args, {})
+        now = self._environment.wall()
+        state = WorkflowState(
+            id=self._new_id() if id is None else id,
+            name=definition.name,
+            version=definition.version,
+            status=Status.RUNNING,
+            description=description,
+            metadata=dict(metadata or {}),
+            started_at=now,
+        )
+        if on_existing not in ("attach", "raise", "replace_closed"):
+            raise InvalidInputError("on_existing", on_existing, "attach, raise or replace_closed")
+        handle: WorkflowHandle[R] = WorkflowHandle(self, state.id)
+        try:
+            await self._create(state, value, now)
+        except DuplicateKeyError:
+            await self._meet_existing(state, value, now, on_existing)
+        return handle
+
+    def _new_id(self) -> str:
+        return str(uuid.UUID(int=self._environment.random.getrandbits(128), version=4))
+
+    async def _create(self, state: WorkflowState, value: bytes, now: float) -> None:
+        row = attrs.evolve(
+            row_of(
+                state,
+                run_key=f"{self._environment.random.getrandbits(64):016x}",
+                seed=self._environment.random.getrandbits(63),
+                created_at=now,
+            ),
+            life=1,
+        )
+        start = start_entry(value, now)
+        created = await self._actor.submit(Create(row, (start,)))
+        # No checkpoint from here: what is durable is also brought to life.
+        assert isinstance(created, Created)
+        row = attrs.evolve(row, pk=created.pk)
+        self._cells.activate(row, Loaded(row=row, entries=(start,), open_tasks=()))
+        self._cells.counts.started += 1
+
+    async def _meet_existing(
+        self, state: WorkflowState, value: bytes, now: float, on_existing: OnExisting
+    ) -> None:
+        """The id is taken: attach, replace, or refuse, saying what differs."""
+        stored = await self._actor.read(self._actor.backend.get_workflow, state.id)
+        if on_existing == "replace_closed" and stored.row.status.is_terminal:
+            await self.delete(state.id)
+            await self._create(state, value, now)
+            return
+        differs = []
+        if stored.row.name != state.name:
+            differs.append("workflow")
+        if stored.start is None or stored.start.digest != digest(value):
+            differs.append("arguments")
+        if differs or on_existing == "raise":
+            raise DuplicateKeyError(state.id, differs)
+
+    async def get(self, id: str) -> WorkflowHandle[object]:
+        """Return a handle of an existing workflow.
+
+        Raises:
+            NotFoundError: there is none.
+            InvalidInputError: this is not an id.
+        """
+        check_id(None, None, id)
+        await self._storage.get_workflow(id)
+        return WorkflowHandle(self, id)
+
+    async def list(self, query: WorkflowFilter | None = None) -> WorkflowPage:
+        """Read one page of workflows, newest first; see :class:`WorkflowFilter`."""
+        return await self._storage.list_workflows(query)
+
+    async def status(self, id: str) -> Status:
+        """Return where a workflow stands.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+        """
+        return (await self._storage.get_workflow(id)).status
+
+    async def result(self, id: str) -> object:
+        """Wait until a workflow has ended, and return its result; see ``WorkflowHandle.result``."""
+        while True:
+            self._check_open()
+            change = self._cells.change_of(id)
+            stored = await self._actor.read(self._actor.backend.get_workflow, id)
+            match stored.row.status:
+                case Status.COMPLETED:
+                    return self._decode_result(stored)
+                case Status.FAILED:
+                    value = stored.end.value if stored.end is not None else None
+                    raise WorkflowFailedError(id, decode_error(value or b"null"))
+                case Status.CANCELLED:
+                    raise WorkflowCancelledError(id, stored.row.reason)
+                case Status.QUARANTINED:
+                    raise WorkflowQuarantinedError(id, stored.row.reason)
+                case _:
+                    await change.wait()
+
+    def _decode_result(self, stored: StoredWorkflow) -> object:
+        row = stored.row
+        declared: Any = object
+        try:
+            workflow = self._registry.find(row.name, row.version)
+            declared = signature_of(workflow.fn, workflow.name, skip_first=True).returns
+        except UnknownWorkflowError:
+            pass  # of code that is gone, the plain JSON is what can be had
+        if stored.end is None or stored.end.value is None:
+            return None
+        return self._codec.decode(stored.end.value, declared, f"result of workflow {row.id!r}")
+
+    # -- acting on them -----------------------------------------------------------------------------
+
+    async def cancel(self, id: str, reason: str | None = None) -> None:
+        """Ask a workflow to cancel itself; the request is durable when this returns.
+
+        It is delivered in order, like an outcome: running task bodies are cancelled, and every
+        later operation raises ``Cancelled``. A quarantined workflow gets it when it is retried.
+
+        Args:
+            id: the workflow.
+            reason: stored, and shown to who waits for the result; at most 1,000 characters.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            WorkflowClosedError: it has ended already.
+            RuntimeClosedError: the runtime is closing.
+            InvalidInputError: the reason is too long.
+            StorageUnavailableError, OutcomeUnknownError: see their docs.
+
+        Cancelled means not requested.
+        """
+        self._check_open()
+        if reason is not None and (not isinstance(reason, str) or len(reason) > 1_000):
+            raise InvalidInputError("reason", reason, "text of at most 1,000 characters")
+        value = self._codec.encode(reason, object, "reason")
+        now = self._environment.wall()
+        entry = Entry(CANCEL, CANCEL, EntryKind.CANCEL, EntryStatus.OK, now, value=value)
+        await self._actor.submit(Send(id, entry))
+
+    async def retry(self, id: str) -> None:
+        """Let a failed or quarantined workflow go on from where it stood.
+
+        Of a quarantined one the crash count is forgotten, and its journal is replayed as it
+        stands. Of a failed one, the task failure that was fatal is voided with everything that
+        came after it (kept for the history); what was recorded before is not repeated.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            InvalidTransitionError: it is neither failed nor quarantined.
+            UnknownWorkflowError: its code is not registered.
+            RuntimeClosedError: the runtime is closing.
+            StorageUnavailableError, OutcomeUnknownError: see their docs.
+
+        Cancelled means not retried.
+        """
+        self._check_open()
+        row = None
+        while row is None:
+            stored = await self._actor.read(self._actor.backend.get_workflow, id)
+            if not allowed(stored.row.status, Event.RETRY):
+                advice = "only a failed or quarantined one can be retried"
+                raise InvalidTransitionError(id, stored.row.status, Event.RETRY, advice)
+            self._registry.find(stored.row.name, stored.row.version)
+            # Its last incarnation may be about to leave; its cell must be gone before the next.
+            await self._cells.stop(id, "it is retried")
+            row = await self._store_retry(id, stored)
+        self._cells.activate(row)
+
+    async def _store_retry(self, id: str, stored: StoredWorkflow) -> Any:
+        """Store that it goes on; ``None`` if it has changed meanwhile."""
+        row, now = stored.row, self._environment.wall()
+        [loaded] = await self._actor.read(self._actor.backend.load, [row.pk]) or [None]
+        if not isinstance(loaded, Loaded):
+            raise loaded or NotFoundError("workflow", id)
+        entries: tuple[Entry, ...] = ()
+        if row.status is Status.FAILED and stored.end is not None:
+            ref = stored.end.n if stored.end.ref is None else stored.end.ref
+            entries = (Entry("retry", "note", EntryKind.NOTE, EntryStatus.VOID, now, ref=ref),)
+        change = RowChange(
+            status=apply(row.status, Event.RETRY),
+            reason=None,
+            restarts=(),
+            recoveries=0,
+            completed_at=None,
+        )
+        write = Advance(
+            row.pk, id, row.life, entries, change=change, expect_n=loaded.entries[-1].n
+        )
+        try:
+            await self._actor.submit(write)
+        except StaleWriteError:
+            return None
+        return change.apply(row)
+
+    async def delete(self, id: str, *, force: bool = False) -> None:
+        """Delete a workflow, its journal and its tasks.
+
+        Args:
+            id: the workflow.
+            force: stop it first if it has not ended; none of its code runs any more.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            InvalidTransitionError: it has not ended, and ``force`` is not set.
+            RuntimeClosedError: the runtime is closing.
+            StorageUnavailableError, OutcomeUnknownError: see their docs.
+
+        Cancelled means not deleted; with ``force`` it may have been stopped, and goes on at the
+        next recovery.
+        """
+        self._check_open()
+        stored = await self._actor.read(self._actor.backend.get_workflow, id)
+        status = stored.row.status
+        if not (force or status.is_terminal or status is Status.QUARANTINED):
+            raise InvalidTransitionError(id, status, "delete", "cancel it first, or force=True")
+        await self._cells.stop(id, "it is deleted")
+        await self._storage.delete_workflow(id)
+        self._cells.changed(id)
+
+    # -- the runtime itself ---------------------------------------------------------------------------
+
+    async def recover(self) -> RecoveryReport:
+        """Bring back everything unfinished that is not in memory; ``open_runtime`` does it.
+
+        Doing it again does nothing. One workflow that cannot come back stops nothing.
+        """
+        self._check_open()
+        return await self._recovery.run()
+
+    def statistics(self) -> RuntimeStatistics:
+        """Return what has been done so far."""
+        counts, tasks = self._cells.counts, self._cells.task_counts
+        return RuntimeStatistics(
+            active=len(self._cells),
+            started=counts.started,
+            ended=counts.ended,
+            crashes=counts.crashes,
+            quarantined=counts.quarantined,
+            attempts=tasks.attempts,
+            retries=tasks.retries,
+            replayed=tasks.replayed,
+            changed_arguments=tasks.changed_arguments,
+            storage=self._actor.statistics(),
+        )
+
+    def close(self) -> None:
+        """Refuse what comes from now on. The end of ``open_runtime``'s block does it."""
+        self._closed.set()
+        self._cells.changed_all()
+
+
+@asynccontextmanager
+async def open_runtime(
+    storage: str | os.PathLike[str] | Backend,
+    *,
+    workflows: Iterable[Workflow[..., Any]] = (),
+    config: RuntimeConfig | None = None,
+    environment: Environment | None = None,
+) -> AsyncGenerator[Runtime]:
+    """Open storage, bring back everything unfinished, and run workflows for the length of a block.
+
+    At the end of the block no workflow operation starts any more; running task bodies get
+    ``config.grace`` seconds to end and be recorded. What is unfinished goes on at the next
+    opening. It never calls ``trio.run``, installs no signal handler and holds no global: two
+    runtimes can live in one process, on two databases.
+
+    Args:
+        storage: a path (SQLite), ``SQLiteStorage(...)``, ``MemoryStorage()`` or any backend.
+        workflows: all workflows that may run; keep old versions while instances of them run.
+        config: limits and times.
+        environment: clock, randomness and threads; for tests.
+
+    Raises:
+        StorageLockedError: another runtime owns the database; it is named.
+        StorageUnavailableError, StorageCorruptError, StorageVersionError: it cannot be opened.
+        DefinitionError: something in ``workflows`` is none, or two have the same name and version.
+        OutcomeUnknownError: storage failed; the block is cancelled, and nothing is recorded any
+            more. Open again to recover.
+
+    Cancelled, the block is left in the same order: first workflows, then timers, then storage.
+    """
+    config = config or RuntimeConfig()
+    environment = environment or Environment()
+    registry = Registry(workflows)
+    codec = Codec(config.max_payload_bytes)
+    executor = InlineExecutor() if environment.inline else None
+    async with (
+        open_storage_actor(as_backend(storage), executor=executor) as (actor, report),
+        open_service_nursery() as services,
+        open_supervisor() as supervisor,
+    ):
+        timers = Timers(environment.wall)
+        cells = Cells(supervisor, actor, timers, registry, codec, config, environment)
+        recovery = Recovery(
+            actor, cells, timers, registry, config, environment, was_clean=report.clean
+        )
+        runtime = Runtime(actor, cells, recovery, registry, codec, environment)
+        actor.on_failure.append(lambda: cells.seal_all("storage failed"))
+        actor.on_unheard = lambda _, id: recovery.request(id)
+        services.start_soon(timers.run)
+        services.start_soon(recovery.serve)
+        try:
+            await runtime.recover()
+            yield runtime
+        finally:
+            runtime.close()
+            with trio.CancelScope(shield=True):
+                await supervisor.stop("the runtime is closing", config.grace)
+            services.cancel_scope.cancel(reason="the runtime is closed")

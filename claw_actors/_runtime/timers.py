@@ -1,0 +1,87 @@
+"""The one who watches deadlines: one Trio task for all timers of a runtime.
+
+A timer fires at or after its wall-clock deadline, never before. A clock that jumps forward makes
+timers due; one that jumps back does not extend them beyond the length they had when they were
+set.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+
+import attrs
+import trio
+
+__all__ = ["Timer", "Timers"]
+
+CLOCK_CHECK_S = 60.0
+"""How long a jump of the wall clock may go unnoticed."""
+
+SHORTEST_SLEEP_S = 1e-4
+"""Rounding can leave a rest so small that no clock moves while it is slept."""
+
+
+@attrs.define(eq=False)
+class Timer:
+    """One deadline. ``fn`` is called once, by the timer task, unless it is cancelled before."""
+
+    deadline: float
+    latest: float
+    fn: Callable[[], None] | None
+
+    def cancel(self) -> None:
+        """Never call ``fn``."""
+        self.fn = None
+
+
+class Timers:
+    """All timers of a runtime, ordered by wall clock and by length."""
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._order = itertools.count()
+        # Both hold every timer; the one that comes due in either has fired.
+        self._by_wall: list[tuple[float, int, Timer]] = []
+        self._by_length: list[tuple[float, int, Timer]] = []
+        self._changed = trio.Event()
+
+    def at(self, deadline: float, fn: Callable[[], None], *, length: float = math.inf) -> Timer:
+        """Set a timer.
+
+        Args:
+            deadline: POSIX seconds.
+            fn: called when it is due; must neither block nor raise.
+            length: seconds that it may take at most, whatever the wall clock says.
+        """
+        left = deadline - self._wall()
+        timer = Timer(deadline, trio.current_time() + max(0.0, min(left, length)), fn)
+        order = next(self._order)
+        heapq.heappush(self._by_wall, (timer.deadline, order, timer))
+        heapq.heappush(self._by_length, (timer.latest, order, timer))
+        if self._by_wall[0][2] is timer or self._by_length[0][2] is timer:
+            self._changed.set()
+        return timer
+
+    async def run(self) -> None:
+        """Fire timers until cancelled."""
+        while True:
+            self._changed = trio.Event()
+            pause = self._fire_due()
+            with trio.move_on_after(min(max(pause, SHORTEST_SLEEP_S), CLOCK_CHECK_S)):
+                await self._changed.wait()
+
+    def _fire_due(self) -> float:
+        """Fire what is due, and return the seconds until the next."""
+        pause = math.inf
+        for heap, clock in ((self._by_wall, self._wall), (self._by_length, trio.current_time)):
+            while heap and (heap[0][2].fn is None or heap[0][0] <= clock()):
+                timer = heapq.heappop(heap)[2]
+                fn, timer.fn = timer.fn, None
+                if fn is not None:
+                    fn()
+            if heap:
+                pause = min(pause, heap[0][0] - clock())
+        return pause

@@ -1,0 +1,1 @@
+"""Trio actors and their supervision; knows nothing of storage or workflows."""

@@ -1,0 +1,287 @@
+"""What an author declares: workflows and tasks.
+
+A declaration is an immutable value beside its function: nothing is registered globally, and a
+task stays callable as the function it was, for unit tests.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Concatenate, Generic, NoReturn, ParamSpec, TypeVar, overload
+
+import attrs
+
+from ._core.bounds import at_least
+from ._core.identity import is_valid_name
+from ._core.restart import Restart
+from ._core.retry import Retry
+from .errors import ContextMisuseError, DefinitionError, WorkflowFailure
+from .task_context import Place, place
+
+if TYPE_CHECKING:
+    from ._runtime.context import Context
+
+__all__ = ["AsyncTask", "Restart", "Retry", "Task", "ThreadTask", "Workflow", "task", "workflow"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ONCE = Retry(max_attempts=1)
+"""The default: effects are repeated only where the author says that they may be."""
+
+
+def _check_name(name: str, kind: str) -> str:
+    if not is_valid_name(name):
+        raise DefinitionError(
+            f"{name!r} cannot name a {kind}: use up to 100 letters, digits and _ . - beginning"
+            f" with a letter; pass name=... to @{kind}"
+        )
+    return name
+
+
+def _refuse_direct_call(name: str) -> NoReturn:
+    raise ContextMisuseError(
+        f"task {name} was called directly in workflow code, so that its outcome would not be"
+        f" recorded: await ctx.run({name}, ...)"
+    )
+
+
+@attrs.frozen(eq=False)
+class Task(Generic[P, R]):
+    """A unit of work with effects; made by :func:`task`.
+
+    Outside workflow code, calling it calls the function. In workflow code only
+    ``await ctx.run(task, ...)`` runs it, and its outcome is recorded once.
+
+    Attributes:
+        fn: the function.
+        name: its name in ids and journals.
+        retry: what follows a failed attempt.
+        timeout: limit of one attempt, in seconds; ``None`` for none.
+        id: a name set by hand for this use, instead of ``name``; see :meth:`options`.
+    """
+
+    fn: Callable[P, object]
+    name: str
+    retry: Retry = ONCE
+    timeout: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(at_least(0))
+    )
+    id: str | None = None
+
+    def options(
+        self,
+        *,
+        id: str | None = None,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+    ) -> Task[P, R]:
+        """Return this task with some options changed for one use.
+
+        ``await ctx.run(charge.options(id="deposit"), order)``.
+
+        Args:
+            id: a name set by hand, which its id is made of.
+            retry: another policy.
+            timeout: another limit of one attempt, in seconds.
+
+        Raises:
+            DefinitionError: the name has characters that ids are made of.
+        """
+        changes: dict[str, object] = {"retry": retry, "timeout": timeout}
+        if id is not None:
+            changes["id"] = _check_name(id, "task")
+        given = {name: value for name, value in changes.items() if value is not None}
+        return attrs.evolve(self, **given)
+
+
+@attrs.frozen(eq=False)
+class AsyncTask(Task[P, R]):
+    """A task whose body is an async function: it runs in the workflow's own Trio task."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, object, R]:
+        """Call the function itself.
+
+        Raises:
+            ContextMisuseError: in workflow code.
+        """
+        if place.get() is Place.WORKFLOW:
+            _refuse_direct_call(self.name)
+        return self.fn(*args, **kwargs)  # type: ignore[return-value]
+
+
+@attrs.frozen(eq=False)
+class ThreadTask(Task[P, R]):
+    """A task whose body is a plain function: it runs in a worker thread.
+
+    A thread cannot be interrupted: on a timeout or a cancellation it is abandoned, and keeps its
+    place among the worker threads until it ends.
+    """
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function itself.
+
+        Raises:
+            ContextMisuseError: in workflow code.
+        """
+        if place.get() is Place.WORKFLOW:
+            _refuse_direct_call(self.name)
+        return self.fn(*args, **kwargs)  # type: ignore[return-value]
+
+
+class _TaskDecorator:
+    """``@task(...)``, typed for async and plain functions."""
+
+    def __init__(self, name: str | None, retry: Retry, timeout: float | None) -> None:
+        self._name, self._retry, self._timeout = name, retry, timeout
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[object, object, R]]) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R]) -> ThreadTask[P, R]: ...
+    def __call__(self, fn: Callable[P, object]) -> Task[P, object]:
+        if not callable(fn) or inspect.isclass(fn) or inspect.isasyncgenfunction(fn):
+            raise DefinitionError(f"@task goes on an async or a plain function, not on {fn!r}")
+        name = _check_name(self._name or getattr(fn, "__name__", ""), "task")
+        kind = AsyncTask if inspect.iscoroutinefunction(fn) else ThreadTask
+        return kind(fn, name, self._retry, self._timeout)
+
+
+@overload
+def task(fn: Callable[P, Coroutine[object, object, R]], /) -> AsyncTask[P, R]: ...
+@overload
+def task(fn: Callable[P, R], /) -> ThreadTask[P, R]: ...
+@overload
+def task(
+    *, name: str | None = None, retry: Retry = ONCE, timeout: float | None = None
+) -> _TaskDecorator: ...
+def task(
+    fn: Callable[..., object] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    retry: Retry = ONCE,
+    timeout: float | None = None,
+) -> object:
+    """Declare a task: a unit of work with effects, whose outcome is recorded once.
+
+    The body runs at least once; once its outcome is recorded it never runs again. Arguments and
+    result must be encodable as JSON by their annotations.
+
+    Args:
+        fn: an async function, or a plain one, which runs in a worker thread.
+        name: its name in ids and journals; the function's name by default. Changing it makes
+            running workflows diverge.
+        retry: what follows a failed attempt; by default nothing does.
+        timeout: limit of one attempt, in seconds. A body that swallows the cancellation has
+            still timed out. On a plain function the thread is abandoned.
+
+    Returns:
+        The task; or the decorator, if called without a function.
+
+    Raises:
+        DefinitionError: this is no function, or the name is not possible.
+        InvalidInputError: the timeout is not possible.
+    """
+    decorator = _TaskDecorator(name, retry, timeout)
+    return decorator if fn is None else decorator(fn)
+
+
+@attrs.frozen(eq=False)
+class Workflow(Generic[P, R]):
+    """An async function ``(ctx, *args)`` whose progress is durable; made by :func:`workflow`.
+
+    Calling it with a context calls the function, as a part of the calling workflow.
+
+    Attributes:
+        fn: the function.
+        name, version: what its instances are stored under. An instance stays with the version
+            that it started with.
+        restart: the budget of crashes.
+        failures: exceptions that fail the workflow at once, instead of being a crash.
+    """
+
+    fn: Callable[Concatenate[Context, P], Awaitable[R]]
+    name: str
+    version: int = 1
+    restart: Restart = Restart()  # noqa: RUF009 - immutable
+    failures: tuple[type[Exception], ...] = ()
+
+    def __call__(self, ctx: Context, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
+        """Call the function itself, as a part of the workflow that ``ctx`` belongs to."""
+        return self.fn(ctx, *args, **kwargs)
+
+    @property
+    def all_failures(self) -> tuple[type[Exception], ...]:
+        """What fails the workflow at once."""
+        return (WorkflowFailure, *self.failures)
+
+
+class _WorkflowDecorator:
+    """``@workflow(...)``, typed."""
+
+    def __init__(
+        self,
+        name: str | None,
+        version: int,
+        restart: Restart,
+        failures: tuple[type[Exception], ...],
+    ) -> None:
+        self._name, self._version = name, version
+        self._restart, self._failures = restart, failures
+
+    def __call__(self, fn: Callable[Concatenate[Context, P], Awaitable[R]]) -> Workflow[P, R]:
+        if not inspect.iscoroutinefunction(fn):
+            raise DefinitionError(f"@workflow goes on an async function (ctx, *args), not on {fn!r}")
+        if not inspect.signature(fn).parameters:
+            raise DefinitionError(f"workflow function {fn.__name__} takes no ctx as its first argument")
+        name = _check_name(self._name or fn.__name__, "workflow")
+        if isinstance(self._version, bool) or not isinstance(self._version, int) or self._version < 1:
+            raise DefinitionError(f"version {self._version!r} of {name} is not a whole number from 1")
+        return Workflow(fn, name, self._version, self._restart, tuple(self._failures))
+
+
+@overload
+def workflow(fn: Callable[Concatenate[Context, P], Awaitable[R]], /) -> Workflow[P, R]: ...
+@overload
+def workflow(
+    *,
+    name: str | None = None,
+    version: int = 1,
+    restart: Restart = ...,
+    failures: tuple[type[Exception], ...] = (),
+) -> _WorkflowDecorator: ...
+def workflow(
+    fn: Callable[..., Awaitable[object]] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    version: int = 1,
+    restart: Restart = Restart(),  # noqa: B008 - immutable
+    failures: tuple[type[Exception], ...] = (),
+) -> object:
+    """Declare a workflow: an async function ``(ctx, *args)`` whose progress is durable.
+
+    Its code must be deterministic: it decides by its arguments and by what ``ctx`` returned, and
+    by nothing else. Effects belong in tasks.
+
+    Args:
+        fn: the function.
+        name: what instances are stored under; the function's name by default.
+        version: which version of the code this is, from 1. Register old versions beside the new
+            one while instances of them run.
+        restart: the budget of crashes within a window; over it, the instance is quarantined.
+        failures: exceptions that fail the workflow at once. ``WorkflowFailure`` and
+            ``TaskFailedError`` always do, and so do groups of only these; any other exception is
+            a crash.
+
+    Returns:
+        The workflow; or the decorator, if called without a function.
+
+    Raises:
+        DefinitionError: this is no async function with a context, or name or version are not
+            possible.
+    """
+    decorator = _WorkflowDecorator(name, version, restart, failures)
+    return decorator if fn is None else decorator(fn)

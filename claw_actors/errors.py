@@ -1,0 +1,521 @@
+"""Every exception that claw_actors raises on purpose: one flat family under :class:`ClawError`.
+
+A program decides by class and by attributes, never by parsing a message. Each message says what
+happened and what to do about it. Exceptions of the libraries below (sqlite3, cattrs, ``OSError``)
+are mapped to these where they enter, and kept as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._core.failures import ErrorRecord
+
+__all__ = [
+    "ClawError",
+    "ContextMisuseError",
+    "DefinitionError",
+    "DuplicateKeyError",
+    "ForeignAwaitError",
+    "InstanceSealed",
+    "InvalidArgumentsError",
+    "InvalidInputError",
+    "InvalidTransitionError",
+    "JournalLimitError",
+    "NonDeterminismError",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "PayloadTooLargeError",
+    "RetryAfter",
+    "RuntimeClosedError",
+    "SerializationError",
+    "StaleWriteError",
+    "StorageCorruptError",
+    "StorageLockedError",
+    "StorageUnavailableError",
+    "StorageVersionError",
+    "TaskFailedError",
+    "TaskTimeoutError",
+    "UnknownWorkflowError",
+    "WorkflowCancelledError",
+    "WorkflowClosedError",
+    "WorkflowFailedError",
+    "WorkflowFailure",
+    "WorkflowQuarantinedError",
+]
+
+
+class ClawError(Exception):
+    """Base of every error of claw_actors; catch it to catch them all."""
+
+
+# -- storage ---------------------------------------------------------------------------------
+
+
+class NotFoundError(ClawError):
+    """No workflow, or no task, has this id. Nothing was changed.
+
+    Attributes:
+        kind: ``"workflow"`` or ``"task"``.
+        id: the id that was asked for.
+    """
+
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(f"no {kind} has the id {id!r}")
+        self.kind = kind
+        self.id = id
+
+
+class DuplicateKeyError(ClawError):
+    """The id is taken, by something that differs from what was asked. Nothing was changed.
+
+    Attributes:
+        id: the id that is taken.
+        differs: what differs from the stored one (``"workflow"``, ``"arguments"``); empty where
+            only the id was compared.
+    """
+
+    def __init__(self, id: str, differs: Sequence[str] = ()) -> None:
+        what = f": its {' and '.join(differs)} differ" if differs else ""
+        super().__init__(f"a workflow with the id {id!r} exists{what}; use another id")
+        self.id = id
+        self.differs = tuple(differs)
+
+
+class StaleWriteError(ClawError):
+    """The write was based on something that has changed since. Nothing was changed.
+
+    Read again and decide anew. Inside the runtime this is the fence that keeps an old
+    incarnation, or an old owner, from writing.
+
+    Attributes:
+        id: the workflow.
+        what: which counter was compared: ``"revision"``, ``"life"``, ``"journal"`` or ``"task"``.
+        expected: the value the writer had.
+        found: the value that is stored.
+    """
+
+    def __init__(self, id: str, what: str, expected: object, found: object) -> None:
+        super().__init__(
+            f"workflow {id!r} has changed: {what} {expected!r} was expected, {found!r} is stored;"
+            " read it again"
+        )
+        self.id = id
+        self.what = what
+        self.expected = expected
+        self.found = found
+
+
+class SerializationError(ClawError):
+    """A value cannot be written as strict JSON, or a stored one does not fit its type.
+
+    Attributes:
+        what: what was being encoded or decoded, such as ``"argument 'order' of charge_card"``.
+        type_name: the type that was declared or found.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, what: str, type_name: str, reason: str) -> None:
+        super().__init__(f"{what} ({type_name}): {reason}")
+        self.what = what
+        self.type_name = type_name
+        self.reason = reason
+
+
+class PayloadTooLargeError(ClawError):
+    """An encoded value is over the limit. Nothing was changed.
+
+    Store large data elsewhere (a file, an object store) and pass its name.
+
+    Attributes:
+        what: which value.
+        size_bytes: its encoded size.
+        limit_bytes: the limit in force.
+    """
+
+    def __init__(self, what: str, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"{what} is {size_bytes:,} bytes encoded, over the limit of {limit_bytes:,};"
+            " store large data elsewhere and pass its name"
+        )
+        self.what = what
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class StorageUnavailableError(ClawError):
+    """Storage cannot take the call now (disk full, missing directory, busy, closed). Not applied.
+
+    Attributes:
+        where: the path, or the name of the backend.
+        reason: what the system said.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"storage {where} is unavailable: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class StorageLockedError(ClawError):
+    """Another runtime owns this database. There is never a second writer.
+
+    Attributes:
+        path: the database file.
+        holder: who holds it, as it named itself.
+    """
+
+    def __init__(self, path: str, holder: str) -> None:
+        super().__init__(f"{path} is owned by {holder}; one file has one owner at a time")
+        self.path = path
+        self.holder = holder
+
+
+class StorageCorruptError(ClawError):
+    """Stored bytes are not what was written. Nothing was changed.
+
+    Attributes:
+        where: the file, or the record in it.
+        reason: how it was noticed.
+        advice: what to do next.
+    """
+
+    def __init__(self, where: str, reason: str, advice: str) -> None:
+        super().__init__(f"{where} is damaged: {reason}. {advice}")
+        self.where = where
+        self.reason = reason
+        self.advice = advice
+
+
+class StorageVersionError(ClawError):
+    """The database was written by a newer claw_actors. Nothing was changed; upgrade to open it.
+
+    Attributes:
+        path: the database file.
+        found: its schema version.
+        supported: the newest version that this installation reads.
+    """
+
+    def __init__(self, path: str, found: int, supported: int) -> None:
+        super().__init__(
+            f"{path} has schema version {found}, this claw_actors reads up to {supported};"
+            " upgrade claw_actors to open it"
+        )
+        self.path = path
+        self.found = found
+        self.supported = supported
+
+
+class OutcomeUnknownError(ClawError):
+    """An I/O error struck during a commit: it may or may not be on disk.
+
+    Whoever gets this must stop, and recover from what is stored.
+
+    Attributes:
+        where: the path, or the name of the backend.
+        reason: what the system said.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(
+            f"a commit to {where} ended in an I/O error, so it may or may not be stored: {reason}."
+            " Close and reopen; recovery reads what is there"
+        )
+        self.where = where
+        self.reason = reason
+
+
+# -- declaring and starting ---------------------------------------------------------------------
+
+
+class InvalidInputError(ClawError):
+    """A value handed to the API is not acceptable. Nothing was changed.
+
+    Attributes:
+        field: which one.
+        value: what was given, as text.
+        allowed: what would be acceptable.
+    """
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        text = repr(value)
+        super().__init__(f"{field} {text if len(text) <= 200 else text[:200] + '…'}: {allowed}")
+        self.field = field
+        self.value = text
+        self.allowed = allowed
+
+
+class InvalidArgumentsError(ClawError):
+    """The arguments do not fit the function's signature. Nothing was started.
+
+    Attributes:
+        name: the workflow or task.
+        reason: what does not fit.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} cannot be called with these arguments: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class DefinitionError(ClawError):
+    """A ``@workflow`` or ``@task`` is declared wrongly, or one was expected and not given."""
+
+
+class UnknownWorkflowError(ClawError):
+    """The workflow, or this version of it, is not registered with the runtime.
+
+    Attributes:
+        name: the workflow's name.
+        version: the version asked for, or ``None`` for the newest.
+        known: what is registered, as ``name@version``.
+    """
+
+    def __init__(self, name: str, version: int | None, known: Sequence[str]) -> None:
+        wanted = name if version is None else f"{name}@{version}"
+        super().__init__(
+            f"workflow {wanted} is not registered (registered: {', '.join(known) or 'none'});"
+            " pass it to open_runtime(workflows=[...])"
+        )
+        self.name = name
+        self.version = version
+        self.known = tuple(known)
+
+
+class RuntimeClosedError(ClawError):
+    """The runtime is closing or closed; nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("the runtime is closed; open it again to go on")
+
+
+class InvalidTransitionError(ClawError):
+    """The event is not possible in the workflow's present status. Nothing was changed.
+
+    Attributes:
+        id: the workflow.
+        status: its status.
+        event: what was asked.
+    """
+
+    def __init__(self, id: str, status: str, event: str, advice: str = "") -> None:
+        super().__init__(
+            f"workflow {id!r} is {status}: {event} is not possible"
+            + (f"; {advice}" if advice else "")
+        )
+        self.id = id
+        self.status = status
+        self.event = event
+
+
+class WorkflowClosedError(ClawError):
+    """The workflow has ended, so it takes no more messages and requests. Nothing was changed.
+
+    Attributes:
+        id: the workflow.
+        status: how it ended.
+    """
+
+    def __init__(self, id: str, status: str) -> None:
+        super().__init__(f"workflow {id!r} has ended ({status}) and takes no more requests")
+        self.id = id
+        self.status = status
+
+
+# -- results --------------------------------------------------------------------------------------
+
+
+class WorkflowFailedError(ClawError):
+    """``result()``: the workflow failed.
+
+    Attributes:
+        id: the workflow.
+        error: type names, message and traceback of what it failed with.
+    """
+
+    def __init__(self, id: str, error: ErrorRecord) -> None:
+        super().__init__(f"workflow {id!r} failed: {error}")
+        self.id = id
+        self.error = error
+
+
+class WorkflowCancelledError(ClawError):
+    """``result()``: the workflow was cancelled.
+
+    Attributes:
+        id: the workflow.
+        reason: the reason given with the request, or ``None``.
+    """
+
+    def __init__(self, id: str, reason: str | None) -> None:
+        super().__init__(f"workflow {id!r} was cancelled" + (f": {reason}" if reason else ""))
+        self.id = id
+        self.reason = reason
+
+
+class WorkflowQuarantinedError(ClawError):
+    """``result()``: the workflow kept crashing and is parked, with its journal untouched.
+
+    Mend the cause, then ``retry`` it.
+
+    Attributes:
+        id: the workflow.
+        reason: the last crash, or why it was parked.
+    """
+
+    def __init__(self, id: str, reason: str | None) -> None:
+        super().__init__(
+            f"workflow {id!r} is quarantined: {reason or 'no reason recorded'};"
+            " mend the cause, then retry it"
+        )
+        self.id = id
+        self.reason = reason
+
+
+# -- inside workflow code ---------------------------------------------------------------------------
+
+
+class WorkflowFailure(ClawError):
+    """Raise this, or a subclass, in workflow code to fail the workflow on purpose, at once.
+
+    Any other exception that leaves a workflow function is a crash, which is supervised: the
+    workflow is respawned from its checkpoint.
+    """
+
+
+class TaskFailedError(ClawError):
+    """A task has used up its retries; the same class and content live and on replay.
+
+    Attributes:
+        task_id: the task's id within its workflow.
+        name: the task's name.
+        attempts: how many attempts ended.
+        error: type names, message and traceback of the last attempt's exception.
+        entry_n: the number of the journal entry that says so.
+    """
+
+    def __init__(
+        self, task_id: str, name: str, attempts: int, error: ErrorRecord, *, entry_n: int = 0
+    ) -> None:
+        tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        super().__init__(f"task {task_id!r} failed after {tries}: {error}")
+        self.task_id = task_id
+        self.name = name
+        self.attempts = attempts
+        self.error = error
+        self.entry_n = entry_n
+
+    def is_(self, exception_type: type[BaseException]) -> bool:
+        """Tell whether the task's exception was an instance of this type (by its stored names)."""
+        return self.error.is_(exception_type)
+
+
+class TaskTimeoutError(ClawError):
+    """One attempt of a task took longer than its ``timeout``. It counts as a failed attempt.
+
+    Attributes:
+        timeout_s: the limit, in seconds.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(f"the attempt took longer than {timeout_s:g} s")
+        self.timeout_s = timeout_s
+
+
+class RetryAfter(ClawError):
+    """Raise this in a task body: this attempt failed, try again after that many seconds.
+
+    It uses up an attempt like any failure; only the delay is set by hand.
+
+    Attributes:
+        seconds: the delay before the next attempt.
+    """
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        if not 0 <= seconds < float("inf"):
+            raise InvalidInputError("seconds", seconds, "a finite number, at least 0")
+        super().__init__(message or f"retry after {seconds:g} s")
+        self.seconds = seconds
+
+
+class NonDeterminismError(ClawError):
+    """The workflow's code does not do what its journal says it did.
+
+    The instance is quarantined with its journal untouched: deploy the code it started with,
+    then ``retry`` it.
+
+    Attributes:
+        id: the workflow.
+        expected: what the journal says came here.
+        got: what the code asked for.
+    """
+
+    def __init__(self, id: str, expected: str, got: str) -> None:
+        super().__init__(
+            f"workflow {id!r} diverged from its journal: expected {expected}, got {got}."
+            " Workflow code must decide by its arguments and by what ctx returned, and by nothing"
+            " else (no clock, no random, no I/O, no global state)"
+        )
+        self.id = id
+        self.expected = expected
+        self.got = got
+
+
+class ForeignAwaitError(ClawError):
+    """Workflow code awaited something that is not an operation of its context.
+
+    A replay could not repeat it. Put effects into a ``@task`` and ``await ctx.run(...)``; wait
+    with ``ctx.sleep``.
+
+    Attributes:
+        where: file, line and function of the await.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"workflow code awaited something other than ctx, at {where}; put it into a @task and"
+            " await ctx.run(...), or wait with ctx.sleep(...)"
+        )
+        self.where = where
+
+
+class JournalLimitError(ClawError):
+    """The journal of one run has reached its limit; the instance is quarantined.
+
+    Raise ``max_journal_entries`` and ``retry`` it, or split the work over several workflows.
+
+    Attributes:
+        id: the workflow.
+        limit: how many entries are allowed.
+    """
+
+    def __init__(self, id: str, limit: int) -> None:
+        super().__init__(
+            f"the journal of workflow {id!r} has reached its limit of {limit:,} entries; raise"
+            " max_journal_entries and retry it, or split the work over several workflows"
+        )
+        self.id = id
+        self.limit = limit
+
+
+class ContextMisuseError(ClawError):
+    """A context was used where it must not be: from another Trio task, or inside a task body."""
+
+
+class InstanceSealed(BaseException):
+    """A context was used while its instance leaves memory (shutdown, crash, divergence).
+
+    Nothing is recorded any more, whatever a ``finally`` does. It is no ``Exception``, so that
+    ``except Exception`` in workflow code does not keep a stopped instance alive; never catch it.
+
+    Attributes:
+        why: what sealed the instance.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the instance is leaving memory ({why}); nothing is recorded any more")
+        self.why = why

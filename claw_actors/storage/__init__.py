@@ -1,0 +1,37 @@
+"""Storage: the only SQL, files and threads; backends, the storage actor and its client.
+
+- ``model``: what users read and write. ``validation``: what every backend accepts.
+- ``client``: :class:`Storage`, the async face. ``translation``: users' records to stored ones.
+- ``actor``: the one writer, in groups. ``executor``: where backends run. ``opening``: lifetimes.
+- ``backend``: the synchronous contract. ``operations``, ``records``: what passes through it.
+- ``memory``, ``sqlite``: the backends.
+- ``codec``: values as strict JSON.
+"""
+
+from .backend import Backend as Backend
+from .backend import OpenReport as OpenReport
+from .client import Storage as Storage
+from .client import Transaction as Transaction
+from .memory import MemoryStorage as MemoryStorage
+from .model import JSON as JSON
+from .model import TaskState as TaskState
+from .model import WorkflowFilter as WorkflowFilter
+from .model import WorkflowPage as WorkflowPage
+from .model import WorkflowState as WorkflowState
+from .opening import open_storage as open_storage
+from .sqlite import SQLiteStorage as SQLiteStorage
+
+__all__ = [
+    "JSON",
+    "Backend",
+    "MemoryStorage",
+    "OpenReport",
+    "SQLiteStorage",
+    "Storage",
+    "TaskState",
+    "Transaction",
+    "WorkflowFilter",
+    "WorkflowPage",
+    "WorkflowState",
+    "open_storage",
+]

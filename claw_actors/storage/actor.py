@@ -1,0 +1,414 @@
+"""The storage actor: the only one that writes; one write at a time, in groups.
+
+While one commit is in the worker thread, the next group forms: no timer, no delay when idle, one
+thread hop per group. Everyone else holds a client and waits for an answer.
+
+The contract:
+
+- An answer that is no error means durable. ``trio.Cancelled`` means not applied: a write still
+  queued is withdrawn, one in flight is waited for (milliseconds). A typed refusal means not
+  applied. ``OutcomeUnknownError`` means nobody knows: stop, and recover from what is stored.
+- Everything that was taken is answered before the actor ends, because whoever waits for a write
+  in flight refuses to be cancelled.
+- Answers and wake-ups are given by this actor, after the commit, in commit order, synchronously.
+- If an incarnation's write is refused, its later queued ones are refused with it: they were
+  based on the one that failed.
+- While storage is unavailable (disk full), patient writes, those of running workflows, stay
+  queued and are tried again; the others are refused with the reason.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar, TypeVarTuple, cast
+
+import attrs
+import trio
+from trio.lowlevel import Abort, RaiseCancelT, current_task, reschedule, wait_task_rescheduled
+import outcome
+
+from .._core.journal import Entry
+from ..errors import (
+    ClawError,
+    OutcomeUnknownError,
+    StaleWriteError,
+    StorageUnavailableError,
+)
+from .backend import Backend
+from .executor import Executor
+from .operations import Advance, Advanced, Answer, Operation, Result, Send, Sent
+
+__all__ = ["Listener", "StorageActor", "StorageLimits", "StorageStatistics", "Write"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_log = logging.getLogger("claw_actors.storage")
+
+
+@attrs.frozen(kw_only=True)
+class StorageLimits:
+    """Bounds of the storage actor.
+
+    Attributes:
+        max_queue: operations that may be queued; further callers wait for their turn.
+        max_group: operations in one commit.
+        first_pause_s, longest_pause_s: between attempts while storage is unavailable; doubling.
+        idle_s: how long nothing must be queued before space is given back.
+    """
+
+    max_queue: int = 10_000
+    max_group: int = 1_000
+    first_pause_s: float = 0.05
+    longest_pause_s: float = 1.0
+    idle_s: float = 1.0
+
+
+@attrs.frozen(kw_only=True)
+class StorageStatistics:
+    """What the storage actor has done since it started.
+
+    Attributes:
+        commits: groups committed.
+        operations: operations in them.
+        largest_group: the most operations in one.
+        refused: operations answered with an error.
+        queued: operations queued now.
+        unavailable: why storage cannot write at present, or ``None``.
+    """
+
+    commits: int
+    operations: int
+    largest_group: int
+    refused: int
+    queued: int
+    unavailable: str | None
+
+
+class Listener(Protocol):
+    """Who is told of entries committed to one workflow, own or from outside."""
+
+    def committed(self, entry: Entry) -> None:
+        """Take note of an entry, its number set. Must not raise, must not block."""
+        ...
+
+    def pump(self) -> None:
+        """Go on, after all entries of the group were announced. Must not raise, must not block."""
+        ...
+
+
+@attrs.define(eq=False)
+class Write:
+    """One write on its way: queued (it can be withdrawn), in flight (it cannot), or answered."""
+
+    operation: Operation
+    done: Callable[[Result], None]
+    patient: bool
+    queued: bool = True
+
+
+def fresh(error: ClawError) -> ClawError:
+    """Copy an error for one more receiver: a raised exception must not be shared by two tasks."""
+    twin = copy.copy(error)
+    twin.__cause__ = error
+    return twin
+
+
+class StorageActor:
+    """Owns a backend. Made by ``open_storage_actor``; users hold :class:`Storage`."""
+
+    def __init__(self, backend: Backend, executor: Executor, limits: StorageLimits) -> None:
+        self.backend = backend
+        self.failure: ClawError | None = None
+        # Called in order when storage has failed for good.
+        self.on_failure: list[Callable[[], None]] = []
+        # Told of entries for workflows that nobody listens to: they may have to be woken.
+        self.on_unheard: Callable[[int, str], None] = lambda pk, id: None
+        self._executor = executor
+        self._limits = limits
+        # Invariant: what is here is queued; what is taken out is in flight or answered.
+        self._queue: dict[Write, None] = {}
+        self._in_flight: Sequence[Write] = ()
+        self._listeners: dict[int, Listener] = {}
+        self._closing = False
+        self._more = trio.Event()
+        self._answered = trio.lowlevel.ParkingLot()
+        self._room = trio.lowlevel.ParkingLot()
+        self._unavailable: str | None = None
+        self._commits = self._operations = self._largest = self._refused = 0
+
+    # -- for clients ------------------------------------------------------------------------------
+
+    async def submit(
+        self, operation: Operation, *, patient: bool = False
+    ) -> Answer | tuple[Answer, ...]:
+        """Have an operation committed, and return its answer.
+
+        Waits while the queue is full. Returned means durable; cancelled means not applied.
+
+        Args:
+            operation: what to write.
+            patient: wait while storage is unavailable, instead of being refused.
+
+        Raises:
+            ClawError: its refusal; nothing was applied, but for ``OutcomeUnknownError``.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while len(self._queue) >= self._limits.max_queue:
+            await self._room.park()
+        task = current_task()
+        write = self.post(operation, lambda result: reschedule(task, outcome.Value(result)), patient)
+
+        def abort(_: RaiseCancelT) -> Abort:
+            return Abort.SUCCEEDED if self.withdraw(write) else Abort.FAILED
+
+        result = cast("Result", await wait_task_rescheduled(abort))
+        if isinstance(result, ClawError):
+            raise result
+        return result
+
+    def post(
+        self, operation: Operation, done: Callable[[Result], None], patient: bool = True
+    ) -> Write:
+        """Queue an operation without waiting; ``done`` is called with its answer, just once.
+
+        Not bounded by ``max_queue``: only running workflows post, and each waits for what it
+        posted before it posts more.
+        """
+        write = Write(operation, done, patient)
+        if self.failure is not None or self._closing:
+            # Answered from the loop, never from inside the call: callers hold invariants here.
+            write.queued = False
+            refusal = self._refusal()
+            trio.lowlevel.current_trio_token().run_sync_soon(self._answer, write, refusal)
+            return write
+        self._queue[write] = None
+        self._more.set()
+        return write
+
+    def withdraw(self, write: Write) -> bool:
+        """Take a queued write back; ``False`` if it is too late. Its ``done`` is not called."""
+        if not write.queued:
+            return False
+        write.queued = False
+        del self._queue[write]
+        self._room.unpark()
+        return True
+
+    async def fence(self, pk: int, life: int) -> None:
+        """Make sure that no write of an older incarnation can commit any more.
+
+        Queued ones are refused; one in flight is waited for. Call this before reading what the
+        next incarnation starts from.
+
+        Args:
+            pk: the workflow.
+            life: writes with a smaller life are dropped.
+        """
+
+        def is_older(write: Write) -> bool:
+            operation = write.operation
+            return isinstance(operation, Advance) and operation.pk == pk and operation.life < life
+
+        for write in [write for write in self._queue if is_older(write)]:
+            self.withdraw(write)
+            operation = cast("Advance", write.operation)
+            self._answer(write, StaleWriteError(operation.id, "life", operation.life, life))
+        while any(is_older(write) for write in self._in_flight):
+            await self._answered.park()
+
+    async def read(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run one of the backend's read methods. Never waits behind a write."""
+        if self._closing or self.failure is not None:
+            raise self._refusal()
+        return await self._executor.read(fn, *args)
+
+    def listen(self, pk: int, listener: Listener) -> None:
+        """Tell ``listener`` of every entry committed to this workflow from now on."""
+        self._listeners[pk] = listener
+
+    def unlisten(self, pk: int, listener: Listener) -> None:
+        """Stop telling ``listener``, unless another has taken its place."""
+        if self._listeners.get(pk) is listener:
+            del self._listeners[pk]
+
+    def statistics(self) -> StorageStatistics:
+        """Return what has been done so far."""
+        return StorageStatistics(
+            commits=self._commits,
+            operations=self._operations,
+            largest_group=self._largest,
+            refused=self._refused,
+            queued=len(self._queue),
+            unavailable=self._unavailable,
+        )
+
+    def close(self) -> None:
+        """Finish what is queued, then end; what comes later is refused."""
+        self._closing = True
+        self._more.set()
+
+    # -- the loop ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Commit groups until closed, or until storage fails for good."""
+        # Shielded: it is stopped by `close`, after those who still need it.
+        with trio.CancelScope(shield=True):
+            pause_s = self._limits.first_pause_s
+            while await self._wait_for_work():
+                group = self._take()
+                try:
+                    results = await self._executor.write(
+                        self.backend.commit, [write.operation for write in group]
+                    )
+                except StorageUnavailableError as error:
+                    self._put_back(group, error)
+                    if self._unavailable is None:
+                        _log.warning("%s; running workflows wait for it", error)
+                    self._unavailable = error.reason
+                    if self._queue:
+                        await trio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, self._limits.longest_pause_s)
+                except Exception as error:
+                    self._fail(group, error)
+                    return
+                except BaseException as error:
+                    # Whoever waits for a write in flight refuses to be cancelled: answer first.
+                    self._fail(group, error)
+                    raise
+                else:
+                    if self._unavailable is not None:
+                        _log.warning("storage %s is available again", self.backend.where)
+                    self._unavailable, pause_s = None, self._limits.first_pause_s
+                    self._answer_group(group, results)
+
+    async def _wait_for_work(self) -> bool:
+        if not self._queue and not self._closing and self._commits:
+            with trio.move_on_after(self._limits.idle_s):
+                await self._wait_for_more()
+            if not self._queue and not self._closing:
+                await self._tidy()
+        while not self._queue and not self._closing:
+            await self._wait_for_more()
+        return bool(self._queue)
+
+    async def _wait_for_more(self) -> None:
+        self._more = trio.Event()
+        await self._more.wait()
+
+    async def _tidy(self) -> None:
+        try:
+            await self._executor.write(self.backend.tidy)
+        except ClawError as error:
+            # Space was not given back; the next commit tells whether anything is really wrong.
+            _log.warning("could not give back space: %s", error)
+
+    def _take(self) -> list[Write]:
+        group: list[Write] = []
+        for write in self._queue:
+            if len(group) >= self._limits.max_group:
+                break
+            group.append(write)
+        for write in group:
+            write.queued = False
+            del self._queue[write]
+        self._in_flight = group
+        self._room.unpark(count=len(group))
+        return group
+
+    def _put_back(self, group: Sequence[Write], error: StorageUnavailableError) -> None:
+        """Keep the patient ones, in order and first; refuse the others. Closing, refuse all."""
+        self._in_flight = ()
+        kept = [write for write in group if write.patient and not self._closing]
+        for write in kept:
+            write.queued = True
+        self._queue = dict.fromkeys([*kept, *self._queue])
+        for write in group:
+            if not write.queued:
+                self._answer(write, fresh(error))
+        self._answered.unpark_all()
+
+    def _answer(self, write: Write, result: Result) -> None:
+        if isinstance(result, ClawError):
+            self._refused += 1
+        write.done(result)
+
+    def _answer_group(self, group: Sequence[Write], results: Sequence[Result]) -> None:
+        self._in_flight = ()
+        self._commits += 1
+        self._operations += len(group)
+        self._largest = max(self._largest, len(group))
+        touched: dict[int, Listener] = {}
+        unheard: dict[int, str] = {}
+        for write, result in zip(group, results, strict=True):
+            self._answer(write, result)
+            operation = write.operation
+            if isinstance(result, ClawError):
+                if isinstance(operation, Advance):
+                    self._refuse_followers(operation, result)
+            elif isinstance(operation, Advance | Send):
+                self._announce(operation, cast("Advanced | Sent", result), touched, unheard)
+        for listener in touched.values():
+            listener.pump()
+        for pk, id in unheard.items():
+            self.on_unheard(pk, id)
+        self._answered.unpark_all()
+
+    def _announce(
+        self,
+        operation: Advance | Send,
+        result: Advanced | Sent,
+        touched: dict[int, Listener],
+        unheard: dict[int, str],
+    ) -> None:
+        if isinstance(operation, Send):
+            assert isinstance(result, Sent)
+            pk, entries = result.pk, (operation.entry,)
+        else:
+            pk, entries = operation.pk, operation.entries
+        listener = self._listeners.get(pk)
+        if listener is None:
+            if isinstance(operation, Send):
+                unheard[pk] = operation.id
+            return
+        first = result.n - len(entries) + 1
+        for index, entry in enumerate(entries):
+            listener.committed(attrs.evolve(entry, n=first + index))
+        touched[pk] = listener
+
+    def _refuse_followers(self, refused: Advance, error: ClawError) -> None:
+        for write in list(self._queue):
+            later = write.operation
+            if isinstance(later, Advance) and (later.pk, later.life) == (refused.pk, refused.life):
+                self.withdraw(write)
+                self._answer(write, fresh(error))
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def _refusal(self) -> ClawError:
+        if self.failure is not None:
+            return StorageUnavailableError(self.backend.where, f"it has failed: {self.failure}")
+        return StorageUnavailableError(self.backend.where, "it is closed")
+
+    def _fail(self, group: Sequence[Write], error: BaseException) -> None:
+        """Storage cannot go on: answer everything, and tell the owner."""
+        if isinstance(error, ClawError):
+            self.failure = error
+        else:
+            # A defect of the backend says nothing about what was stored.
+            self.failure = OutcomeUnknownError(self.backend.where, repr(error))
+            self.failure.__cause__ = error
+        _log.error("storage failed: %s", self.failure)
+        self._in_flight = ()
+        for write in group:
+            self._answer(write, fresh(self.failure))
+        while self._queue:
+            write = next(iter(self._queue))
+            self.withdraw(write)
+            self._answer(write, self._refusal())
+        self._answered.unpark_all()
+        self._room.unpark_all()
+        for notify in self.on_failure:
+            notify()

@@ -1,0 +1,155 @@
+"""What a storage backend is: synchronous, whole transactions, called by the storage actor only.
+
+To write one, subclass :class:`Backend` and run ``claw_actors.testing.conformance`` on it.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+
+import attrs
+
+from ..errors import StorageCorruptError
+from .model import WorkflowFilter
+from .operations import Operation, Result
+from .records import Listing, Loaded, StoredWorkflow, Unfinished
+from .._core.journal import Entry, OpenTask
+
+__all__ = ["Backend", "OpenReport"]
+
+
+@attrs.frozen(kw_only=True)
+class OpenReport:
+    """What a backend found when it was opened.
+
+    Attributes:
+        clean: whether the last owner closed it; ``True`` for a new one.
+        epoch: counts owners, this one included.
+        created: whether it is new.
+        unfinished_deletes: keys of workflows that were half deleted, to be finished.
+    """
+
+    clean: bool
+    epoch: int
+    created: bool
+    unfinished_deletes: tuple[int, ...] = ()
+
+
+class Backend(abc.ABC):
+    """A place where workflows are kept.
+
+    Writes (:meth:`open`, :meth:`commit`, :meth:`tidy`, :meth:`close`) are called one at a time,
+    from changing threads. Reads may run at any time between ``open`` and ``close``, in several
+    threads at once and beside a commit; each sees whole commits only, and every commit that had
+    returned before the read began.
+    """
+
+    blocking: bool = True
+    """Whether calls may block on I/O, so that they belong in a worker thread."""
+
+    @property
+    @abc.abstractmethod
+    def where(self) -> str:
+        """Name the place for messages: a path, or the backend's name."""
+
+    @abc.abstractmethod
+    def open(self) -> OpenReport:
+        """Take ownership.
+
+        Raises:
+            StorageLockedError: somebody else owns it.
+            StorageUnavailableError: it cannot be reached or made.
+            StorageVersionError: it was written by a newer version.
+            StorageCorruptError: it is damaged.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Say that the end was clean, and let go. Closing one that is not open does nothing.
+
+        Never raises a :class:`ClawError`: what could not be tidied is found at the next open.
+        """
+
+    @abc.abstractmethod
+    def abandon(self) -> None:
+        """Let go without touching what is stored, after an error: the next open is an unclean one."""
+
+    @abc.abstractmethod
+    def commit(self, group: Sequence[Operation]) -> list[Result]:
+        """Do all of these in one durable transaction, in order, and answer each.
+
+        An operation that is refused changes nothing and is answered with its error; the others
+        are committed. Returned means durable.
+
+        Raises:
+            StorageUnavailableError: nothing of the group was applied; it may be tried again.
+            OutcomeUnknownError: an I/O error; the group may or may not be stored. The backend
+                must not be used any more, but for ``abandon``.
+            StorageCorruptError: the file is damaged; nothing more can be relied on.
+        """
+
+    @abc.abstractmethod
+    def tidy(self) -> None:
+        """Give back space, bounded in time; called when nothing is waiting. May do nothing."""
+
+    @abc.abstractmethod
+    def get_workflow(self, id: str) -> StoredWorkflow:
+        """Read one workflow with its start and end.
+
+        Raises:
+            NotFoundError: there is none.
+            StorageCorruptError: what is stored is damaged.
+        """
+
+    @abc.abstractmethod
+    def list_workflows(self, query: WorkflowFilter) -> Listing:
+        """Read one page, newest first. ``query.after`` is a ``pk``: only older ones (smaller)."""
+
+    @abc.abstractmethod
+    def read_tasks(
+        self, workflow_id: str, op: str | None = None
+    ) -> tuple[list[Entry], list[OpenTask]]:
+        """Read a workflow's tasks: outcomes in commit order (voided ones left out) and open work.
+
+        Args:
+            workflow_id: the workflow.
+            op: only this task, if given.
+
+        Raises:
+            NotFoundError: there is no such workflow. (An unknown task is just empty.)
+        """
+
+    @abc.abstractmethod
+    def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
+        """Read all that incarnations start from, in the order asked for.
+
+        One that cannot be read is answered with its error; one that is gone is left out.
+        """
+
+    @abc.abstractmethod
+    def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
+        """Read rows that recovery must bring back, in order of ``pk``.
+
+        These are the pending and running ones, and the waiting ones whose ``wake_at`` is at or
+        before ``due_by``. A pending one is listed whatever its ``wake_at``.
+
+        Args:
+            after_pk: only larger keys.
+            due_by: POSIX seconds.
+            limit: how many rows to look at.
+        """
+
+    @abc.abstractmethod
+    def list_wake_times(
+        self, after: tuple[float, int], limit: int
+    ) -> list[tuple[float, int, str]]:
+        """Read the next waiting workflows in order of (``wake_at``, ``pk``).
+
+        Args:
+            after: only later than this pair.
+            limit: how many at most.
+
+        Returns:
+            (``wake_at``, ``pk``, ``id``) of each.
+        """

@@ -1,0 +1,11 @@
+"""The backend without files: for tests, and for workflows that need not outlive the process.
+
+- ``table``: the workflows and their indexes, with an undo log.
+- ``transaction``: what each operation does to a table.
+- ``matching``: which rows a filter lets through.
+- ``backend``: ownership, locking and reading.
+"""
+
+from .backend import MemoryStorage as MemoryStorage
+
+__all__ = ["MemoryStorage"]

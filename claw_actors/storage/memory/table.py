@@ -1,0 +1,212 @@
+"""The workflows in memory: immutable records in a table that can take changes back.
+
+A record is replaced, never changed. So the undo log is a list of the records that were
+replaced, a snapshot copies dictionaries and nothing below them, and a reader may keep what it
+was given.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+import attrs
+
+from ..._core.journal import Entry, OpenTask
+from ..._core.lifecycle import Status
+from ...errors import NotFoundError
+from ..records import WorkflowRow
+
+__all__ = ["Record", "Table"]
+
+
+@attrs.frozen(kw_only=True)
+class Record:
+    """One workflow and all that hangs on it.
+
+    Attributes:
+        row: its row as it was written. Read it with :meth:`Table.row`, which knows whether the
+            parent is still there.
+        parent_pk: the parent's key: its id may be free again, and taken by another workflow.
+        entries: the journal of its present run. Appending copies it, which is quadratic: 0.2 s
+            in all for 10,000 entries, 6 s for 50,000; a list shared with snapshots would be
+            neither immutable nor safe.
+        open_tasks: its open work by op; replaced, never changed.
+    """
+
+    row: WorkflowRow
+    parent_pk: int | None
+    entries: tuple[Entry, ...]
+    open_tasks: Mapping[str, OpenTask] = attrs.field(factory=dict[str, OpenTask])
+
+    @property
+    def last_n(self) -> int:
+        """The number of the last entry."""
+        return self.entries[-1].n
+
+    def with_entries(self, entries: tuple[Entry, ...]) -> Record:
+        """Return the record with these entries appended, numbered on from the last one."""
+        numbered = tuple(
+            attrs.evolve(entry, n=n) for n, entry in enumerate(entries, start=self.last_n + 1)
+        )
+        return attrs.evolve(self, entries=self.entries + numbered)
+
+
+Due: TypeAlias = tuple[float, int, str]
+"""(``wake_at``, key, id) of a waiting workflow; the first two say where it stands."""
+
+
+def _due(record: Record | None) -> Due | None:
+    """Return where a record stands among the waiting ones; ``None`` if it is not one of them."""
+    if record is None or record.row.id is None or record.row.wake_at is None:
+        return None
+    if record.row.status is not Status.WAITING:
+        return None
+    return record.row.wake_at, record.row.pk, record.row.id
+
+
+def _place(due: Due) -> tuple[float, int]:
+    return due[:2]
+
+
+class Table:
+    """All workflows by key, with the indexes that reads need and a log to undo changes.
+
+    Every change goes through :meth:`put`, so the indexes cannot disagree with the records.
+    """
+
+    def __init__(self) -> None:
+        # Half deleted ones, without an id, included.
+        self._records: dict[int, Record] = {}
+        self._pks: dict[str, int] = {}
+        # All keys, ascending. Not the order of the dictionary: undoing a removal appends there.
+        self._order: list[int] = []
+        # The waiting ones that have a time to wait for, the soonest first. An insertion moves
+        # memory, some 20 µs at 100,000 workflows.
+        self._due: list[Due] = []
+        self._last_pk = 0
+        # The keys changed since the last `settle`, each with the record before.
+        self._undo: list[tuple[int, Record | None]] = []
+
+    def copy(self) -> Table:
+        """Return an independent table with the same settled records."""
+        assert not self._undo, "a copy in mid-transaction would hold what may be taken back"
+        copy = Table()
+        copy._records = dict(self._records)
+        copy._pks = dict(self._pks)
+        copy._order = list(self._order)
+        copy._due = list(self._due)
+        copy._last_pk = self._last_pk
+        return copy
+
+    # -- changing ---------------------------------------------------------------------------
+
+    def next_pk(self) -> int:
+        """Take a new key. Undoing its first :meth:`put` gives it back: nobody has seen it."""
+        self._last_pk += 1
+        return self._last_pk
+
+    def put(self, pk: int, record: Record | None) -> None:
+        """Insert, replace or (with ``None``) remove a record, and remember the one before."""
+        self._undo.append((pk, self._records.get(pk)))
+        self._replace(pk, record)
+
+    def mark(self) -> int:
+        """Return a point to :meth:`unwind` to."""
+        return len(self._undo)
+
+    def unwind(self, mark: int) -> None:
+        """Take back every change since ``mark``, the last one first."""
+        while len(self._undo) > mark:
+            pk, before = self._undo.pop()
+            self._replace(pk, before)
+            if before is None:
+                self._last_pk = pk - 1
+
+    def settle(self) -> None:
+        """Make every change so far final."""
+        self._undo.clear()
+
+    def _replace(self, pk: int, record: Record | None) -> None:
+        before = self._records.get(pk)
+        if record is None:
+            del self._records[pk]
+            del self._order[bisect_left(self._order, pk)]
+        else:
+            self._records[pk] = record
+            if before is None:
+                insort(self._order, pk)
+        self._index_id(pk, before, record)
+        self._index_due(_due(before), _due(record))
+
+    def _index_id(self, pk: int, before: Record | None, after: Record | None) -> None:
+        old = None if before is None else before.row.id
+        new = None if after is None else after.row.id
+        if old is not None and new is None:
+            del self._pks[old]
+        if new is not None:
+            self._pks[new] = pk
+
+    def _index_due(self, old: Due | None, new: Due | None) -> None:
+        if old == new:
+            return
+        if old is not None:
+            del self._due[bisect_left(self._due, old)]
+        if new is not None:
+            insort(self._due, new)
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def has(self, id: str) -> bool:
+        """Tell whether a workflow has this id."""
+        return id in self._pks
+
+    def find(self, id: str) -> Record:
+        """Return the record with this id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        if id not in self._pks:
+            raise NotFoundError("workflow", id)
+        return self._records[self._pks[id]]
+
+    def get(self, pk: int) -> Record | None:
+        """Return the record with this key, half deleted or not."""
+        return self._records.get(pk)
+
+    def get_visible(self, pk: int) -> Record | None:
+        """Return the record with this key, unless it is half deleted."""
+        record = self._records.get(pk)
+        return None if record is None or record.row.id is None else record
+
+    def row(self, record: Record) -> WorkflowRow:
+        """Return a record's row as it is read: a parent that was deleted is none."""
+        if record.parent_pk is None or self.get_visible(record.parent_pk) is not None:
+            return record.row
+        return attrs.evolve(record.row, parent=None)
+
+    def newest_first(self, before_pk: int | None) -> Iterator[Record]:
+        """Yield every visible record, the largest key first, only those below ``before_pk``."""
+        end = len(self._order) if before_pk is None else bisect_left(self._order, before_pk)
+        for position in range(end - 1, -1, -1):
+            record = self._records[self._order[position]]
+            if record.row.id is not None:
+                yield record
+
+    def oldest_first(self, after_pk: int) -> Iterator[Record]:
+        """Yield every visible record, the smallest key first, only those above ``after_pk``."""
+        for position in range(bisect_right(self._order, after_pk), len(self._order)):
+            record = self._records[self._order[position]]
+            if record.row.id is not None:
+                yield record
+
+    def due_after(self, after: tuple[float, int], limit: int) -> list[Due]:
+        """Return the next waiting workflows past a (``wake_at``, key), the soonest first."""
+        start = bisect_right(self._due, after, key=_place)
+        return self._due[start : start + limit]
+
+    def half_deleted(self) -> tuple[int, ...]:
+        """Return the keys of records whose deletion has begun, ascending."""
+        return tuple(pk for pk in self._order if self._records[pk].row.id is None)

@@ -1,0 +1,218 @@
+"""What each operation does to a table of workflows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+import attrs
+
+from ..._core.journal import Entry, EntryKind, OpenTask, effective
+from ..._core.lifecycle import TERMINAL, Event, Status, allowed
+from ...errors import (
+    ClawError,
+    DuplicateKeyError,
+    NotFoundError,
+    StaleWriteError,
+    WorkflowClosedError,
+)
+from ..operations import (
+    Advance,
+    Advanced,
+    Answer,
+    Atomic,
+    Claim,
+    Claimed,
+    Create,
+    Created,
+    Delete,
+    Deleted,
+    Operation,
+    Result,
+    Saved,
+    SaveTask,
+    SaveWorkflow,
+    Send,
+    Sent,
+)
+from ..records import RowChange, WorkflowRow
+from .table import Record, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Transaction"]
+
+
+def _changed(row: WorkflowRow, change: RowChange) -> WorkflowRow:
+    """Apply a change, without keeping a mapping that its author may change later."""
+    changed = change.apply(row)
+    return attrs.evolve(changed, metadata=dict(changed.metadata))
+
+
+def _with_open_tasks(record: Record, open_tasks: Mapping[str, OpenTask]) -> Record:
+    return attrs.evolve(record, open_tasks=open_tasks)
+
+
+@attrs.frozen
+class Transaction:
+    """Does operations on a table; one that is refused leaves no trace."""
+
+    _table: Table
+
+    def answer(self, operation: Operation) -> Result:
+        """Do one operation and return its answer, or the error it is refused with."""
+        mark = self._table.mark()
+        try:
+            if isinstance(operation, Atomic):
+                return tuple([self._do(part) for part in operation.operations])
+            return self._do(operation)
+        except ClawError as refusal:
+            self._table.unwind(mark)
+            # It is returned, not raised: without the frames it would keep alive.
+            return refusal.with_traceback(None)
+
+    def _do(
+        self, operation: Create | Advance | Claim | Send | SaveWorkflow | SaveTask | Delete
+    ) -> Answer:
+        match operation:
+            case Create():
+                return self._create(operation)
+            case Advance():
+                return self._advance(operation)
+            case Claim():
+                return self._claim(operation)
+            case Send():
+                return self._send(operation)
+            case SaveWorkflow():
+                return self._save_workflow(operation)
+            case SaveTask():
+                return self._save_task(operation)
+            case Delete():
+                return self._delete(operation)
+            case _:  # pragma: no cover - the union is closed; the type checker proves it
+                assert_never(operation)
+
+    def _create(self, operation: Create) -> Created:
+        row = operation.row
+        assert row.id is not None
+        assert operation.entries
+        if self._table.has(row.id):
+            raise DuplicateKeyError(row.id)
+        parent_pk = None if row.parent is None else self._table.find(row.parent).row.pk
+        pk = self._table.next_pk()
+        record = Record(
+            row=attrs.evolve(row, pk=pk, metadata=dict(row.metadata)),
+            parent_pk=parent_pk,
+            entries=tuple(attrs.evolve(entry, n=n) for n, entry in enumerate(operation.entries)),
+        )
+        self._table.put(pk, record)
+        return Created(pk, record.last_n)
+
+    def _advance(self, operation: Advance) -> Advanced:
+        record = self._table.get_visible(operation.pk)
+        if record is None:
+            raise NotFoundError("workflow", operation.id)
+        if record.row.life != operation.life:
+            raise StaleWriteError(operation.id, "life", operation.life, record.row.life)
+        if operation.expect_n is not None and record.last_n != operation.expect_n:
+            raise StaleWriteError(operation.id, "journal", operation.expect_n, record.last_n)
+        record = record.with_entries(operation.entries)
+        if operation.opened or operation.closed:
+            opened = {task.op: task for task in operation.opened}
+            kept = {**record.open_tasks, **opened}
+            for op in operation.closed:
+                kept.pop(op, None)
+            record = _with_open_tasks(record, kept)
+        if operation.change is not None:
+            record = attrs.evolve(record, row=_changed(record.row, operation.change))
+        self._table.put(operation.pk, record)
+        return Advanced(record.last_n)
+
+    def _claim(self, operation: Claim) -> Claimed:
+        rows: list[WorkflowRow] = []
+        for pk, life in operation.lives:
+            record = self._table.get_visible(pk)
+            if record is None or record.row.life != life:
+                continue
+            row = record.row
+            if not allowed(row.status, Event.CLAIM):
+                continue
+            change = RowChange(
+                status=Status.RUNNING,
+                reason=None,
+                wake_at=None,
+                life=life + 1,
+                recoveries=row.recoveries + operation.counted,
+                started_at=operation.at if row.started_at is None else row.started_at,
+            )
+            claimed = attrs.evolve(record, row=change.apply(row))
+            self._table.put(pk, claimed)
+            rows.append(self._table.row(claimed))
+        return Claimed(tuple(rows))
+
+    def _send(self, operation: Send) -> Sent:
+        record = self._table.find(operation.id)
+        if record.row.status in TERMINAL:
+            raise WorkflowClosedError(operation.id, record.row.status)
+        record = record.with_entries((operation.entry,))
+        if record.row.status is Status.WAITING:
+            due = RowChange(wake_at=operation.entry.at)
+            record = attrs.evolve(record, row=due.apply(record.row))
+        self._table.put(record.row.pk, record)
+        return Sent(record.row.pk, record.last_n)
+
+    def _save_workflow(self, operation: SaveWorkflow) -> Saved:
+        record = self._table.find(operation.id)
+        found = record.row.revision
+        if found != operation.expect_revision:
+            raise StaleWriteError(operation.id, "revision", operation.expect_revision, found)
+        record = attrs.evolve(
+            record.with_entries(operation.entries), row=_changed(record.row, operation.change)
+        )
+        self._table.put(record.row.pk, record)
+        return Saved(record.row.revision)
+
+    def _save_task(self, operation: SaveTask) -> Saved:
+        record = self._table.find(operation.workflow_id)
+        entry, opened = operation.entry, operation.opened
+        assert (entry is None) != (opened is None), "exactly one of the two is given"
+        task = opened if entry is None else entry
+        assert task is not None
+        recorded = _outcome(record, task.op)
+        if recorded is not None:
+            # The number and the time are storage's and the clock's, not the caller's.
+            if entry is None or attrs.evolve(entry, n=recorded.n, at=recorded.at) != recorded:
+                raise StaleWriteError(
+                    operation.workflow_id, "task", str(task.status), str(recorded.status)
+                )
+            return Saved(record.row.revision)
+        kept = {op: kept for op, kept in record.open_tasks.items() if op != task.op}
+        if opened is not None:
+            kept[opened.op] = opened
+        if entry is not None:
+            record = record.with_entries((entry,))
+        self._table.put(record.row.pk, _with_open_tasks(record, kept))
+        return Saved(record.row.revision)
+
+    def _delete(self, operation: Delete) -> Deleted:
+        if operation.pk:
+            half = self._table.get(operation.pk)
+            if half is None:
+                return Deleted(operation.pk, done=True)
+            assert half.row.id is None, "only what the first step answered may be given as pk"
+            record = half
+        else:
+            record = self._table.find(operation.id)
+        pk = record.row.pk
+        left = record.entries[operation.limit :]
+        tombstone = Record(row=attrs.evolve(record.row, id=None), parent_pk=None, entries=left)
+        self._table.put(pk, tombstone if left else None)
+        return Deleted(pk, done=not left)
+
+
+def _outcome(record: Record, op: str) -> Entry | None:
+    """Return the recorded outcome of a task, unless it was voided."""
+    for entry in reversed(effective(record.entries)):
+        if entry.kind is EntryKind.TASK and entry.op == op:
+            return entry
+    return None

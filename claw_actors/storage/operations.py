@@ -1,0 +1,229 @@
+"""Everything that can be written: a closed union, so that every backend does the same things.
+
+An operation is all or nothing. A group of them commits together, and one that is refused fails
+alone. Backends ``match`` on these and end in ``assert_never``.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import attrs
+
+from .._core.journal import Entry, OpenTask
+from ..errors import ClawError
+from .records import RowChange, WorkflowRow
+
+__all__ = [
+    "Advance",
+    "Advanced",
+    "Atomic",
+    "Claim",
+    "Claimed",
+    "Create",
+    "Created",
+    "Delete",
+    "Deleted",
+    "Operation",
+    "Result",
+    "SaveTask",
+    "SaveWorkflow",
+    "Saved",
+    "Send",
+    "Sent",
+]
+
+
+@attrs.frozen
+class Create:
+    """Insert a workflow.
+
+    Attributes:
+        row: the row; its ``pk`` is ignored, its ``revision`` is stored as given.
+        entries: its first entries. The first is the start, numbered 0; the others, if any, are
+            numbered from 1.
+
+    Refused with ``DuplicateKeyError`` if the id is taken, ``NotFoundError`` if ``row.parent``
+    names no workflow.
+    """
+
+    row: WorkflowRow
+    entries: tuple[Entry, ...]
+
+
+@attrs.frozen
+class Created:
+    """Answer to :class:`Create`: the key that storage gave, and the number of the last entry."""
+
+    pk: int
+    n: int
+
+
+@attrs.frozen
+class Advance:
+    """The progress of one incarnation: entries, open work, and the row if its lifecycle changes.
+
+    Without ``change`` the row is not touched: a finished task is one INSERT.
+
+    Attributes:
+        pk, id: the workflow.
+        life: the incarnation that writes. Refused with ``StaleWriteError("life")`` unless it is
+            the stored one, ``NotFoundError`` if the workflow is gone.
+        entries: to append, in order, to the present run.
+        opened: open work to insert or replace.
+        closed: ops whose open work is finished (no error if there is none).
+        change: columns of the row to set.
+        expect_n: if given, the number of the last entry of the run must still be this; else
+            ``StaleWriteError("journal")``.
+    """
+
+    pk: int
+    id: str
+    life: int
+    entries: tuple[Entry, ...] = ()
+    opened: tuple[OpenTask, ...] = ()
+    closed: tuple[str, ...] = ()
+    change: RowChange | None = None
+    expect_n: int | None = None
+
+
+@attrs.frozen
+class Advanced:
+    """Answer to :class:`Advance`: the number given to its last entry (or the last one there)."""
+
+    n: int
+
+
+@attrs.frozen
+class Claim:
+    """Begin an incarnation of each of these, in one step, before any of them runs.
+
+    Those that are gone, whose life is not the one given, or whose status does not allow it
+    (``lifecycle.allowed(status, Event.CLAIM)``) are left out of the answer, as they are.
+
+    A claimed row gets: life + 1, recoveries + 1 if ``counted``, status running, ``wake_at``
+    ``None``, ``reason`` ``None``, ``started_at`` ``at`` if it was ``None``, revision + 1.
+
+    Attributes:
+        lives: pairs of ``pk`` and the life it had when it was read.
+        at: POSIX seconds.
+        counted: whether this is a recovery after an unclean end.
+    """
+
+    lives: tuple[tuple[int, int], ...]
+    at: float
+    counted: bool
+
+
+@attrs.frozen
+class Claimed:
+    """Answer to :class:`Claim`: the rows as they now are, in the order asked for."""
+
+    rows: tuple[WorkflowRow, ...]
+
+
+@attrs.frozen
+class Send:
+    """Append an entry from outside to the present run of a workflow, whether it is in memory or not.
+
+    If the workflow is waiting, its ``wake_at`` becomes ``entry.at`` (revision + 1), so that it
+    is found due even if this process dies now. Otherwise the row is not touched.
+
+    Refused with ``NotFoundError``, or with ``WorkflowClosedError`` if it has ended.
+    """
+
+    id: str
+    entry: Entry
+
+
+@attrs.frozen
+class Sent:
+    """Answer to :class:`Send`."""
+
+    pk: int
+    n: int
+
+
+@attrs.frozen
+class SaveWorkflow:
+    """Change a row, compare-and-swap on its revision; append its result if it has one.
+
+    Attributes:
+        id: the workflow. ``NotFoundError`` if it is gone.
+        expect_revision: ``StaleWriteError("revision")`` unless it is the stored one.
+        change: columns to set.
+        entries: to append.
+    """
+
+    id: str
+    expect_revision: int
+    change: RowChange
+    entries: tuple[Entry, ...] = ()
+
+
+@attrs.frozen
+class SaveTask:
+    """Insert or replace open work, or record an outcome; exactly one of the two is given.
+
+    A task whose outcome is recorded (and not voided) is never changed: recording the same
+    outcome again (equal but for ``n`` and ``at``) does nothing, anything else is
+    ``StaleWriteError("task")``. Recording an outcome deletes the task's open work. The row is
+    not touched. ``NotFoundError`` if the workflow is gone.
+    """
+
+    workflow_id: str
+    opened: OpenTask | None = None
+    entry: Entry | None = None
+
+
+@attrs.frozen
+class Saved:
+    """Answer to :class:`SaveWorkflow` and :class:`SaveTask`: the row's revision."""
+
+    revision: int
+
+
+@attrs.frozen
+class Delete:
+    """Delete a workflow and all that hangs on it, in bounded pieces.
+
+    The first step makes it invisible (its id becomes ``NULL``, and is free again) and deletes
+    up to ``limit`` journal entries; if any are left the answer says so, and the caller repeats
+    with ``pk`` set. The row goes last. A workflow half deleted at a crash is finished by the
+    next owner. Children keep living, without a parent.
+
+    Attributes:
+        id: the workflow, on the first step. ``NotFoundError`` if it is gone.
+        pk: 0 on the first step; then what the first step answered. Of a row that is gone
+            already, deleting it is done.
+        limit: how many journal entries to delete at most.
+    """
+
+    id: str
+    pk: int = 0
+    limit: int = 5_000
+
+
+@attrs.frozen
+class Deleted:
+    """Answer to :class:`Delete`."""
+
+    pk: int
+    done: bool
+
+
+@attrs.frozen
+class Atomic:
+    """Several operations, all or nothing; the first refusal is the answer to the whole."""
+
+    operations: tuple[Create | SaveWorkflow | SaveTask | Delete | Send, ...]
+
+
+Operation: TypeAlias = (
+    Create | Advance | Claim | Send | SaveWorkflow | SaveTask | Delete | Atomic
+)
+
+Answer: TypeAlias = Created | Advanced | Claimed | Sent | Saved | Deleted
+
+Result: TypeAlias = Answer | tuple[Answer, ...] | ClawError
+"""What became of one operation; ``Atomic`` answers with a tuple; a refusal is its error, returned."""

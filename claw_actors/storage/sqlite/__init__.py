@@ -1,0 +1,16 @@
+"""The backend on SQLite: the standard library's ``sqlite3`` in WAL mode, one owner per file.
+
+- ``backend``: the class, and what it promises.
+- ``session``: what is held between open and close, and the order of opening.
+- ``files``, ``lock``, ``watermark``: the files around the database.
+- ``inspection``: what is refused before anything is changed.
+- ``connection``, ``schema``, ``statements``: SQLite's settings, the tables, the SQL.
+- ``rows``: records as rows, with their checksums.
+- ``writer``, ``transaction``, ``workflows``, ``journal``, ``deletion``: one group, one commit.
+- ``pool``, ``reader``, ``listing``: reads, each of one moment.
+- ``faults``: what SQLite's errors mean here.
+"""
+
+from .backend import SQLiteStorage as SQLiteStorage
+
+__all__ = ["SQLiteStorage"]

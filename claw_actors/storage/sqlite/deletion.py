@@ -1,0 +1,75 @@
+"""Deleting a workflow and all that hangs on it, in bounded pieces that a crash may part."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+from ...errors import NotFoundError
+from ..operations import Delete, Deleted
+from . import statements
+from .rows import WORKFLOW_COLUMNS, Values, seal
+
+__all__ = ["delete_step", "list_tombstones"]
+
+_ID = WORKFLOW_COLUMNS.index("id")
+_WAKE_AT = WORKFLOW_COLUMNS.index("wake_at")
+_PARENT = WORKFLOW_COLUMNS.index("parent")
+_METADATA = WORKFLOW_COLUMNS.index("metadata")
+
+
+def delete_step(connection: sqlite3.Connection, operation: Delete) -> Deleted:
+    """Do one step of a deletion.
+
+    Children are not touched: keys are never reused, so a parent that is gone reads as none.
+
+    Raises:
+        NotFoundError: on the first step, if there is no such workflow.
+    """
+    pk = operation.pk
+    if pk == 0:
+        pk = _entomb(connection, operation.id)
+    else:
+        row = connection.execute(statements.SELECT_RAW_BY_PK, (pk,)).fetchone()
+        if row is None:
+            return Deleted(pk, done=True)
+        assert row[_ID] is None, "only what the first step answered may be given as pk"
+    for delete, any_left in statements.DELETE_PIECES:
+        connection.execute(delete, (pk, operation.limit))
+        if connection.execute(any_left, (pk,)).fetchone() is not None:
+            return Deleted(pk, done=False)
+    connection.execute(statements.DELETE_WORKFLOW, (pk,))
+    return Deleted(pk, done=True)
+
+
+def _entomb(connection: sqlite3.Connection, id: str) -> int:
+    """Make a workflow invisible, to filters, timers and labels too; return its key."""
+    # Raw: one whose row is damaged can be deleted, too.
+    row: Values | None = connection.execute(statements.SELECT_RAW_BY_ID, (id,)).fetchone()
+    if row is None:
+        raise NotFoundError("workflow", id)
+    pk: int = row[0]
+    columns = list(row[:-1])
+    columns[_ID] = columns[_WAKE_AT] = columns[_PARENT] = None
+    connection.execute(statements.ENTOMB, (None, None, None, seal(tuple(columns)), pk))
+    labels = _labels(row)
+    if labels is None:
+        connection.execute(statements.DELETE_TAGS, (pk,))
+    else:
+        connection.executemany(
+            statements.DELETE_TAG, [(key, label, pk) for key, label in labels.items()]
+        )
+    return pk
+
+
+def _labels(row: Values) -> dict[str, str] | None:
+    """Return a row's labels; ``None`` if the row is damaged."""
+    if seal(row[:-1]) != row[-1]:
+        return None
+    labels: dict[str, str] = json.loads(row[_METADATA])
+    return labels
+
+
+def list_tombstones(connection: sqlite3.Connection) -> tuple[int, ...]:
+    """Return the keys of workflows that are half deleted, ascending."""
+    return tuple(pk for (pk,) in connection.execute(statements.SELECT_TOMBSTONES))

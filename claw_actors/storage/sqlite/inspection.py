@@ -1,0 +1,143 @@
+"""What a file is, found out before anything may change it.
+
+The connection used here is read-only, and never the last one that could write: so a file that
+is refused is as it was, byte for byte, its log included.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from contextlib import closing
+from typing import Final
+
+import attrs
+
+from ...errors import StorageCorruptError, StorageUnavailableError, StorageVersionError
+from . import statements
+from .connection import open_plain, open_reading
+from .faults import corrupt, primary_code
+from .files import Place
+from .schema import APPLICATION_ID, SCHEMA_VERSION
+from .watermark import read_watermark
+
+__all__ = ["Found", "check_watermark", "inspect"]
+
+_log = logging.getLogger("claw_actors.storage")
+_STEPS_BETWEEN_LOOKS: Final = 10_000
+
+
+@attrs.frozen
+class Found:
+    """What is there.
+
+    Attributes:
+        new: nothing yet.
+        clean: whether the last owner closed it.
+        commits: how many commits it holds.
+    """
+
+    new: bool
+    clean: bool
+    commits: int
+
+
+NOTHING: Final = Found(new=True, clean=True, commits=0)
+
+
+def inspect(place: Place, quick_check_seconds: float) -> Found:
+    """Look at an existing file; see :func:`_inspect`."""
+    try:
+        return _inspect(place, quick_check_seconds)
+    except sqlite3.OperationalError as error:
+        if primary_code(error) != sqlite3.SQLITE_READONLY:
+            raise
+    # A crash during the very first opening, before there is a log, leaves a rollback journal,
+    # which only a writer may play back. Any program that opens the file would do the same.
+    with closing(open_plain(place)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return _inspect(place, quick_check_seconds)
+
+
+def _inspect(place: Place, quick_check_seconds: float) -> Found:
+    """Look at an existing file.
+
+    Args:
+        place: where it is.
+        quick_check_seconds: how long to look for damage after an unclean end.
+
+    Raises:
+        StorageVersionError: a newer version wrote it.
+        StorageCorruptError: it is damaged, or no database.
+        StorageUnavailableError: it is somebody else's database.
+        sqlite3.Error: anything else.
+    """
+    with closing(open_reading(place)) as connection:
+        application = _pragma(connection, "application_id")
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application == 0 and tables == 0:
+            return NOTHING
+        if application != APPLICATION_ID:
+            raise StorageUnavailableError(
+                place.path,
+                "it is the database of another program"
+                f" (application_id {application:#x}, {tables} tables); name another file",
+            )
+        version = _pragma(connection, "user_version")
+        if version > SCHEMA_VERSION:
+            raise StorageVersionError(place.path, version, SCHEMA_VERSION)
+        meta = connection.execute(statements.SELECT_META).fetchone()
+        if meta is None:
+            raise corrupt(place.path, "the row of claw_meta is missing")
+        clean, commits = meta
+        if not clean:
+            _quick_check(connection, place.path, quick_check_seconds)
+        return Found(new=False, clean=bool(clean), commits=commits)
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    (value,) = connection.execute(f"PRAGMA {name}").fetchone()
+    return int(value)
+
+
+def _quick_check(connection: sqlite3.Connection, path: str, limit_seconds: float) -> None:
+    """Look for damage, as far as the time reaches."""
+    stop_at = time.monotonic() + limit_seconds
+    connection.set_progress_handler(lambda: time.monotonic() >= stop_at, _STEPS_BETWEEN_LOOKS)
+    try:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if primary_code(error) != sqlite3.SQLITE_INTERRUPT:
+            raise
+        _log.info("%s: quick_check was stopped after %g s", path, limit_seconds)
+        return
+    finally:
+        connection.set_progress_handler(None, 0)
+    if verdict != "ok":
+        raise corrupt(path, f"quick_check says: {verdict}")
+
+
+def check_watermark(place: Place, found: Found, *, accept_loss: bool) -> None:
+    """Compare what is there with what was acknowledged.
+
+    Raises:
+        StorageCorruptError: acknowledged commits are missing, and that was not accepted.
+    """
+    acknowledged = read_watermark(place.mark)
+    if acknowledged <= found.commits:
+        return
+    reason = (
+        f"{acknowledged} commits were acknowledged and {found.commits} are there:"
+        f" {acknowledged - found.commits} are lost"
+    )
+    if accept_loss:
+        _log.warning("%s: %s; accepted", place.path, reason)
+        return
+    raise StorageCorruptError(
+        place.path,
+        reason,
+        "Put its -wal back if it was moved or deleted, or restore a backup. To go on with what is"
+        " there (a backup was restored, or the file was removed on purpose), open it once with"
+        " accept_loss=True",
+    )

@@ -1,0 +1,165 @@
+"""The reads of a backend, each in one read transaction: it sees whole commits only."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+
+from ..._core.journal import Entry, EntryKind, OpenTask, effective
+from ...errors import NotFoundError, StorageCorruptError
+from ..model import WorkflowFilter
+from ..records import Listing, Loaded, StoredWorkflow, Unfinished, WorkflowRow
+from . import listing, statements
+from .faults import corrupt, read_failed
+from .pool import ReaderPool
+from .rows import Values, read_entry, read_task, read_workflow
+
+__all__ = ["Reader"]
+
+_log = logging.getLogger("claw_actors.storage")
+
+
+class Reader:
+    """Reads records and checks what it reads."""
+
+    def __init__(self, pool: ReaderPool, where: str) -> None:
+        self._pool = pool
+        self._where = where
+
+    def get_workflow(self, id: str) -> StoredWorkflow:
+        """Read one workflow with its payloads."""
+        with self._pool.snapshot() as connection:
+            return self._with_payloads(connection, self._find(connection, id))
+
+    def read_tasks(self, workflow_id: str, op: str | None) -> tuple[list[Entry], list[OpenTask]]:
+        """Read outcomes and open work, of all tasks or of one."""
+        with self._pool.snapshot() as connection:
+            row = self._find(connection, workflow_id)
+            of = (row.pk, row.run)
+            if op is None:
+                entries = _all(connection, statements.SELECT_OUTCOMES, of)
+                tasks = _all(connection, statements.SELECT_TASKS, of)
+            else:
+                entries = _all(connection, statements.SELECT_OUTCOMES_OF, (*of, op))
+                tasks = _all(connection, statements.SELECT_TASKS_OF, (*of, op))
+        outcomes = effective(self._entries(entries, workflow_id))
+        return (
+            [entry for entry in outcomes if entry.kind is EntryKind.TASK],
+            [read_task(values, workflow_id, self._where) for values in tasks],
+        )
+
+    def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
+        """Read all that incarnations start from; a damaged one is answered with its error."""
+        loaded: list[Loaded | StorageCorruptError] = []
+        with self._pool.snapshot() as connection:
+            for pk in pks:
+                try:
+                    one = self._load(connection, pk)
+                except StorageCorruptError as error:
+                    loaded.append(error.with_traceback(None))
+                except sqlite3.DatabaseError as error:
+                    damage = read_failed(error, f"workflow {pk} of {self._where}")
+                    if not isinstance(damage, StorageCorruptError):
+                        raise
+                    loaded.append(damage)
+                else:
+                    if one is not None:
+                        loaded.append(one)
+        return loaded
+
+    def list_workflows(self, query: WorkflowFilter) -> Listing:
+        """Read one page. Damaged workflows are left out, and logged: they must not hide others."""
+        with self._pool.snapshot() as connection:
+            total = None
+            if query.include_total:
+                ((total,),) = _all(connection, *listing.count(query))
+            found = _all(connection, *listing.page(query))
+            items: list[StoredWorkflow] = []
+            for values in found[: query.limit]:
+                try:
+                    row = read_workflow(values, self._where).row
+                    items.append(
+                        self._with_payloads(connection, row)
+                        if query.include_payloads
+                        else StoredWorkflow(row=row)
+                    )
+                except StorageCorruptError as error:
+                    _log.warning("left out of a list: %s", error)
+        return Listing(items=tuple(items), total=total, more=len(found) > query.limit)
+
+    def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
+        """Read a page of what recovery must bring back."""
+        with self._pool.snapshot() as connection:
+            found = _all(connection, statements.SELECT_UNFINISHED, (after_pk, due_by, limit + 1))
+        rows: list[WorkflowRow] = []
+        damaged: list[StorageCorruptError] = []
+        page = found[:limit]
+        for values in page:
+            try:
+                rows.append(read_workflow(values, self._where).row)
+            except StorageCorruptError as error:
+                damaged.append(error.with_traceback(None))
+        return Unfinished(
+            rows=tuple(rows),
+            damaged=tuple(damaged),
+            last_pk=page[-1][0] if page else after_pk,
+            more=len(found) > limit,
+        )
+
+    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[tuple[float, int, str]]:
+        """Read who is to be woken next."""
+        # Hints, straight from the index: whoever is woken is loaded, and checked, first.
+        with self._pool.snapshot() as connection:
+            return _all(connection, statements.SELECT_WAKE_TIMES, (*after, limit))
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _find(self, connection: sqlite3.Connection, id: str) -> WorkflowRow:
+        found = _all(connection, statements.SELECT_WORKFLOW_BY_ID, (id,))
+        if not found:
+            raise NotFoundError("workflow", id)
+        return read_workflow(found[0], self._where).row
+
+    def _entries(self, found: Sequence[Values], id: str) -> list[Entry]:
+        return [read_entry(values, id, self._where) for values in found]
+
+    def _with_payloads(self, connection: sqlite3.Connection, row: WorkflowRow) -> StoredWorkflow:
+        assert row.id is not None
+        of = (row.pk, row.run)
+        start = self._entries(_all(connection, statements.SELECT_START, of), row.id)
+        if not start:
+            raise self._gap(row.id, 0)
+        ends = self._entries(_all(connection, statements.SELECT_ENDS, of), row.id)
+        # Voiding judges each entry by itself, so the other ones need not be read.
+        kept = [entry for entry in effective(ends) if entry.kind is EntryKind.END]
+        return StoredWorkflow(row=row, start=start[0], end=kept[-1] if kept else None)
+
+    def _load(self, connection: sqlite3.Connection, pk: int) -> Loaded | None:
+        found = _all(connection, statements.SELECT_WORKFLOW_BY_PK, (pk,))
+        if not found:
+            return None
+        row = read_workflow(found[0], self._where).row
+        assert row.id is not None
+        of = (row.pk, row.run)
+        entries = self._entries(_all(connection, statements.SELECT_ENTRIES, of), row.id)
+        for n, entry in enumerate(entries):
+            if entry.n != n:
+                raise self._gap(row.id, n)
+        if not entries:
+            raise self._gap(row.id, 0)
+        tasks = _all(connection, statements.SELECT_TASKS, of)
+        return Loaded(
+            row=row,
+            entries=tuple(entries),
+            open_tasks=tuple(read_task(values, row.id, self._where) for values in tasks),
+        )
+
+    def _gap(self, id: str, n: int) -> StorageCorruptError:
+        """Make the error for an entry that vanished: no checksum tells of a missing row."""
+        return corrupt(f"workflow {id!r} in claw_journal of {self._where}", f"entry {n} is missing")
+
+
+def _all(connection: sqlite3.Connection, sql: str, parameters: Values) -> list[Values]:
+    # A cursor that is left open in the traceback of an error would hold on to its snapshot.
+    return connection.execute(sql, parameters).fetchall()

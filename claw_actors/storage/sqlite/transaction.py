@@ -1,0 +1,283 @@
+"""What each operation does to the tables, inside a transaction that somebody else ends.
+
+Everything that can refuse an operation is checked before its first write. So a refused one has
+changed nothing, and needs no savepoint; only :class:`Atomic`, whose later parts may be refused
+after earlier ones have written, takes one.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, assert_never
+
+import attrs
+
+from ..._core.journal import Entry, EntryKind, effective
+from ..._core.lifecycle import TERMINAL, Event, Status, allowed
+from ...errors import (
+    ClawError,
+    DuplicateKeyError,
+    NotFoundError,
+    StaleWriteError,
+    StorageCorruptError,
+    WorkflowClosedError,
+)
+from ..operations import (
+    Advance,
+    Advanced,
+    Answer,
+    Atomic,
+    Claim,
+    Claimed,
+    Create,
+    Created,
+    Delete,
+    Deleted,
+    Operation,
+    Result,
+    Saved,
+    SaveTask,
+    SaveWorkflow,
+    Send,
+    Sent,
+)
+from ..records import RowChange, WorkflowRow
+from . import statements
+from .deletion import delete_step
+from .journal import Head, Journal
+from .rows import Stored, read_entry, task_values, workflow_values
+from .workflows import WorkflowTable
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["Transaction"]
+
+_log = logging.getLogger("claw_actors.storage")
+
+
+class Transaction:
+    """Does operations on the writing connection, between its BEGIN and its COMMIT."""
+
+    def __init__(self, connection: sqlite3.Connection, where: str) -> None:
+        self._connection = connection
+        self._where = where
+        self._journal = Journal(connection)
+        self._workflows = WorkflowTable(connection, where)
+
+    # -- the frame ------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Forget what was known of the tables: something was rolled back."""
+        self._journal.reset()
+        self._workflows.reset()
+
+    def flush(self) -> None:
+        """Write the entries that are still queued."""
+        self._journal.flush()
+
+    def answer(self, operation: Operation) -> Result:
+        """Do one operation and return its answer, or the error it is refused with."""
+        try:
+            if isinstance(operation, Advance):  # the usual one
+                return self._advance(operation)
+            if isinstance(operation, Atomic):
+                with self._savepoint():
+                    return tuple([self._do(part) for part in operation.operations])
+            return self._do(operation)
+        except ClawError as refusal:
+            # It is returned, not raised: without the frames it would keep alive.
+            return refusal.with_traceback(None)
+
+    def answer_alone(self, operation: Operation) -> Result:
+        """Do the same in a savepoint of its own, all of its writes included.
+
+        Raises:
+            sqlite3.Error, ValueError, TypeError, OverflowError: SQLite would not take it; what
+                it wrote is rolled back.
+        """
+        with self._savepoint():
+            result = self.answer(operation)
+            self._journal.flush()
+            return result
+
+    @contextmanager
+    def _savepoint(self) -> Generator[None, None, None]:
+        self._journal.flush()
+        self._connection.execute(statements.SAVEPOINT)
+        try:
+            yield
+        except BaseException:
+            self.reset()
+            # A full disk has rolled back the whole transaction, savepoints included.
+            if self._connection.in_transaction:
+                self._connection.execute(statements.ROLLBACK_TO)
+                self._connection.execute(statements.RELEASE)
+            raise
+        self._connection.execute(statements.RELEASE)
+
+    def _do(
+        self, operation: Create | Claim | Send | SaveWorkflow | SaveTask | Delete
+    ) -> Answer:
+        match operation:
+            case Create():
+                return self._create(operation)
+            case Claim():
+                return self._claim(operation)
+            case Send():
+                return self._send(operation)
+            case SaveWorkflow():
+                return self._save_workflow(operation)
+            case SaveTask():
+                return self._save_task(operation)
+            case Delete():
+                return self._delete(operation)
+            case _:  # pragma: no cover - the union is closed; the type checker proves it
+                assert_never(operation)
+
+    # -- operations -----------------------------------------------------------------------------
+
+    def _create(self, operation: Create) -> Created:
+        row = operation.row
+        assert row.id is not None
+        assert operation.entries, "the first one is the start"
+        if self._workflows.find_pk(row.id) is not None:
+            raise DuplicateKeyError(row.id)
+        parent_pk = None
+        if row.parent is not None:
+            parent_pk = self._workflows.find_pk(row.parent)
+            if parent_pk is None:
+                raise NotFoundError("workflow", row.parent)
+        pk = self._workflows.insert(row, parent_pk)
+        # The start is numbered 0.
+        head = self._journal.begin(pk, Head(row.run, row.life, n=-1))
+        return Created(pk, self._journal.append(pk, head, operation.entries))
+
+    def _advance(self, operation: Advance) -> Advanced:
+        pk = operation.pk
+        stored = None
+        head = self._journal.known(pk)
+        if head is None or operation.change is not None:
+            stored = self._workflows.get(pk)
+            if stored is None:
+                raise NotFoundError("workflow", operation.id)
+            head = self._journal.head(stored)
+        if head.life != operation.life:
+            raise StaleWriteError(operation.id, "life", operation.life, head.life)
+        if operation.expect_n is not None and head.n != operation.expect_n:
+            raise StaleWriteError(operation.id, "journal", operation.expect_n, head.n)
+        if operation.opened:
+            self._connection.executemany(
+                statements.SAVE_TASK,
+                [task_values(pk, head.run, task) for task in operation.opened],
+            )
+        if operation.closed:
+            self._connection.executemany(
+                statements.DELETE_TASK, [(pk, head.run, op) for op in operation.closed]
+            )
+        if operation.change is not None:
+            assert stored is not None
+            head.life = self._workflows.change(stored, operation.change).life
+        return Advanced(self._journal.append(pk, head, operation.entries))
+
+    def _claim(self, operation: Claim) -> Claimed:
+        claimed: dict[int, Stored] = {}
+        rows: list[WorkflowRow] = []
+        for pk, life in operation.lives:
+            # The same one may be named twice: then it is the claimed one that counts.
+            stored = claimed.get(pk) or self._readable(pk)
+            if stored is None or stored.row.life != life:
+                continue
+            if not allowed(stored.row.status, Event.CLAIM):
+                continue
+            row = _claim_row(stored.row, operation)
+            claimed[pk] = Stored(row, stored.parent_pk, workflow_values(row, stored.parent_pk))
+            rows.append(row)
+            if (head := self._journal.known(pk)) is not None:
+                head.life = row.life
+        self._workflows.claim(list(claimed.values()))
+        return Claimed(tuple(rows))
+
+    def _readable(self, pk: int) -> Stored | None:
+        """Read a row for a claim; a damaged one must not stop the wave it is in."""
+        try:
+            return self._workflows.get(pk)
+        except StorageCorruptError as error:
+            _log.warning("left unclaimed: %s", error)
+            return None
+
+    def _send(self, operation: Send) -> Sent:
+        stored = self._workflows.find(operation.id)
+        row = stored.row
+        if row.status in TERMINAL:
+            raise WorkflowClosedError(operation.id, row.status)
+        head = self._journal.head(stored)
+        if row.status is Status.WAITING:
+            self._workflows.change(stored, RowChange(wake_at=operation.entry.at))
+        return Sent(row.pk, self._journal.append(row.pk, head, (operation.entry,)))
+
+    def _save_workflow(self, operation: SaveWorkflow) -> Saved:
+        stored = self._workflows.find(operation.id)
+        found = stored.row.revision
+        if found != operation.expect_revision:
+            raise StaleWriteError(operation.id, "revision", operation.expect_revision, found)
+        head = self._journal.head(stored)
+        row = self._workflows.change(stored, operation.change)
+        head.life = row.life
+        self._journal.append(row.pk, head, operation.entries)
+        return Saved(row.revision)
+
+    def _save_task(self, operation: SaveTask) -> Saved:
+        stored = self._workflows.find(operation.workflow_id)
+        row = stored.row
+        entry, opened = operation.entry, operation.opened
+        assert (entry is None) != (opened is None), "exactly one of the two is given"
+        task = opened if entry is None else entry
+        assert task is not None
+        recorded = self._outcome(row, task.op)
+        if recorded is not None:
+            # The number and the time are storage's and the clock's, not the caller's.
+            if entry is None or attrs.evolve(entry, n=recorded.n, at=recorded.at) != recorded:
+                raise StaleWriteError(
+                    operation.workflow_id, "task", str(task.status), str(recorded.status)
+                )
+            return Saved(row.revision)
+        if opened is not None:
+            self._connection.execute(statements.SAVE_TASK, task_values(row.pk, row.run, opened))
+        if entry is not None:
+            head = self._journal.head(stored)
+            self._connection.execute(statements.DELETE_TASK, (row.pk, row.run, entry.op))
+            self._journal.append(row.pk, head, (entry,))
+        return Saved(row.revision)
+
+    def _outcome(self, row: WorkflowRow, op: str) -> Entry | None:
+        """Return the recorded outcome of a task, unless it was voided."""
+        assert row.id is not None
+        self._journal.flush()
+        # Voiding judges each entry by itself, so the other ones need not be read.
+        found = self._connection.execute(
+            statements.SELECT_OUTCOMES_OF, (row.pk, row.run, op)
+        ).fetchall()
+        entries = [read_entry(values, row.id, self._where) for values in found]
+        outcomes = [entry for entry in effective(entries) if entry.kind is EntryKind.TASK]
+        return outcomes[-1] if outcomes else None
+
+    def _delete(self, operation: Delete) -> Deleted:
+        self._journal.flush()
+        deleted = delete_step(self._connection, operation)
+        self._journal.forget(deleted.pk)
+        return deleted
+
+
+def _claim_row(row: WorkflowRow, claim: Claim) -> WorkflowRow:
+    change = RowChange(
+        status=Status.RUNNING,
+        reason=None,
+        wake_at=None,
+        life=row.life + 1,
+        recoveries=row.recoveries + claim.counted,
+        started_at=claim.at if row.started_at is None else row.started_at,
+    )
+    return change.apply(row)

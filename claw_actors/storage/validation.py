@@ -1,0 +1,88 @@
+"""What every backend accepts, checked at the boundary so that all backends agree.
+
+PostgreSQL refuses NUL in text and SQLite does not; SQLite stores NaN as NULL. Whatever some
+backend would refuse or change is refused here, before anything is queued.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+from ..errors import InvalidInputError
+
+__all__ = [
+    "MAX_DESCRIPTION_CHARS",
+    "check_id",
+    "check_metadata",
+    "check_text",
+    "check_time",
+    "is_valid_id",
+]
+
+MAX_DESCRIPTION_CHARS = 1_000
+MAX_TEXT_CHARS = 1_000
+MAX_LABELS = 32
+MAX_LABEL_KEY_CHARS = 64
+MAX_LABEL_VALUE_CHARS = 256
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,200}\Z")
+
+
+def is_valid_id(value: object) -> bool:
+    """Tell whether this may be the id of a workflow."""
+    return isinstance(value, str) and _ID.match(value) is not None
+
+
+def check_id(instance: object, attribute: object, value: object) -> None:
+    """Attrs validator: a workflow id."""
+    if not is_valid_id(value):
+        raise InvalidInputError("id", value, "1 to 200 characters of A-Z a-z 0-9 . _ : -")
+
+
+def _is_clean_text(value: object, limit: int) -> bool:
+    if not isinstance(value, str) or not 1 <= len(value) <= limit or "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
+
+
+def check_text(instance: object, attribute: object, value: object) -> None:
+    """Attrs validator: a name or a path."""
+    if not _is_clean_text(value, MAX_TEXT_CHARS):
+        raise InvalidInputError(
+            getattr(attribute, "name", "text"),
+            value,
+            f"1 to {MAX_TEXT_CHARS} characters of text without NUL",
+        )
+
+
+def check_time(instance: object, attribute: object, value: object) -> None:
+    """Attrs validator: POSIX seconds, or ``None``."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidInputError(
+            getattr(attribute, "name", "time"), value, "POSIX seconds as a finite number"
+        )
+
+
+def check_metadata(instance: object, attribute: object, value: object) -> None:
+    """Attrs validator: labels, text to text, within the limits."""
+    if not isinstance(value, Mapping) or len(value) > MAX_LABELS:
+        raise InvalidInputError("metadata", value, f"a mapping of at most {MAX_LABELS} labels")
+    for key, label in value.items():
+        if not _is_clean_text(key, MAX_LABEL_KEY_CHARS):
+            raise InvalidInputError(
+                "metadata key", key, f"1 to {MAX_LABEL_KEY_CHARS} characters of text without NUL"
+            )
+        if label != "" and not _is_clean_text(label, MAX_LABEL_VALUE_CHARS):
+            raise InvalidInputError(
+                f"metadata value of {key!r}",
+                label,
+                f"up to {MAX_LABEL_VALUE_CHARS} characters of text without NUL",
+            )

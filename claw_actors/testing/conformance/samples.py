@@ -1,0 +1,104 @@
+"""Records to write: small, valid, and different where it matters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..._core.journal import Entry, EntryKind, EntryStatus, OpenTask
+from ..._core.lifecycle import Status
+from ...storage.records import WorkflowRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "BEGUN",
+    "a_cancel",
+    "a_row",
+    "a_start",
+    "a_timer",
+    "a_void",
+    "an_end",
+    "an_outcome",
+    "open_work",
+]
+
+BEGUN = 1_000.0
+"""The instant at which the samples begin, in POSIX seconds."""
+
+
+def a_row(
+    id: str = "one",
+    *,
+    name: str = "checkout",
+    version: int = 1,
+    status: Status = Status.PENDING,
+    created_at: float = BEGUN,
+    completed_at: float | None = None,
+    wake_at: float | None = None,
+    parent: str | None = None,
+    life: int = 0,
+    metadata: Mapping[str, str] | None = None,
+) -> WorkflowRow:
+    """Make a row to create; ``attrs.evolve`` it for what has no parameter here."""
+    return WorkflowRow(
+        id=id,
+        name=name,
+        version=version,
+        status=status,
+        run_key="k-" + id[:8],
+        seed=7,
+        life=life,
+        created_at=created_at,
+        completed_at=completed_at,
+        wake_at=wake_at,
+        parent=parent,
+        metadata={} if metadata is None else metadata,
+    )
+
+
+def a_start(value: bytes | None = b"[]") -> Entry:
+    """Make the first entry of a journal."""
+    return Entry("", "start", EntryKind.START, EntryStatus.OK, BEGUN, value=value)
+
+
+def an_outcome(
+    op: str = "charge",
+    *,
+    status: EntryStatus = EntryStatus.OK,
+    at: float = BEGUN + 1,
+    after: int = 0,
+    value: bytes | None = b"1",
+) -> Entry:
+    """Make the entry of a task that ended."""
+    name = op.partition("#")[0]
+    return Entry(op, name, EntryKind.TASK, status, at, after=after, attempt=1, value=value)
+
+
+def a_timer(op: str = "sleep", *, after: int = 0) -> Entry:
+    """Make the entry of a sleep that ended."""
+    return Entry(op, "timer", EntryKind.TIMER, EntryStatus.OK, BEGUN + 2, after=after)
+
+
+def a_cancel(at: float = BEGUN + 3, value: bytes | None = b'"enough"') -> Entry:
+    """Make an entry from outside: a request to cancel."""
+    return Entry("cancel", "cancel", EntryKind.CANCEL, EntryStatus.OK, at, value=value)
+
+
+def an_end(
+    value: bytes | None = b'"done"', *, status: EntryStatus = EntryStatus.OK, after: int = 0
+) -> Entry:
+    """Make the last entry of a run."""
+    return Entry("end", "end", EntryKind.END, status, BEGUN + 4, after=after, value=value)
+
+
+def a_void(ref: int) -> Entry:
+    """Make a note that voids the entry ``ref`` and all that was asked for after it."""
+    return Entry("", "note", EntryKind.NOTE, EntryStatus.VOID, BEGUN + 5, ref=ref)
+
+
+def open_work(op: str = "charge", *, attempt: int = 1) -> OpenTask:
+    """Make a task that waits for its next attempt."""
+    return OpenTask(
+        op, op.partition("#")[0], "retrying", attempt, started_at=BEGUN, due_at=BEGUN + 60
+    )

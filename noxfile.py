@@ -1,0 +1,141 @@
+"""The project's checks. Bare ``nox`` runs what CI runs, in the order written below.
+
+Each session makes its own environment and installs what it needs; ``nox -r`` reuses them.
+Arguments after ``--`` go to the tool: ``nox -s tests-3.12 -- -k lifecycle -x``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.10.16"  # the first with `download_python`
+
+nox.options.sessions = ["lint", "typing", "tests", "coverage", "docs", "demo", "torture"]
+# A Python that is not on this machine is skipped, and nox prints so; it is not downloaded.
+nox.options.error_on_missing_interpreters = False
+nox.options.download_python = "never"
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+
+THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHONS = ["3.11", "3.12", "3.13"]
+if sys.version_info < (3, 11):  # noqa: UP036 -- nox itself runs on older ones
+    raise SystemExit(f"claw_actors needs Python 3.11 or newer; this nox runs on {THIS_PYTHON}")
+if THIS_PYTHON not in PYTHONS:
+    # So that `tests` never passes by skipping every one of them.
+    PYTHONS.append(THIS_PYTHON)
+
+
+def look_into_pyenv() -> None:
+    """Let nox find the Pythons that pyenv has installed and not switched on.
+
+    For each of them pyenv puts a shim on the PATH that exists and does not run, so nox would
+    skip Pythons that are there. What is on the PATH already still comes first.
+    """
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    found = [
+        str(python.parent)
+        for version in PYTHONS
+        for python in sorted(root.glob(f"versions/{version}.*/bin/python{version}"))
+    ]
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *found])
+
+
+look_into_pyenv()
+
+# Programs to run as a user would, each with its arguments, in an empty directory.
+EXAMPLES = {"hello.py": (), "backup.py": ()}
+
+
+def install(session: nox.Session, group: str, *, package: bool = True) -> None:
+    """Install a dependency group of pyproject.toml, and the package itself in editable form."""
+    what = nox.project.dependency_groups(PYPROJECT, group)
+    session.install(*(("-e", ".") if package else ()), *what)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, likely bugs, and the rules of structured concurrency."""
+    install(session, "lint", package=False)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    # ruff knows part of these. flake8 reads no pyproject.toml, so its settings stand here.
+    # ASYNC900: an async generator that is no context manager is closed by nobody in particular.
+    # ASYNC124 would refuse every task and workflow that has nothing to wait for; ASYNC109 as in
+    # pyproject.toml.
+    session.run(
+        "flake8",
+        "--isolated",
+        "--select=ASYNC1,ASYNC2,ASYNC900",
+        "--extend-ignore=ASYNC109,ASYNC124",
+        *(name for name in ("claw_actors", "tests", "examples") if (ROOT / name).is_dir()),
+    )
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Strict under mypy and pyright; ``tests/typing`` is checked here and never run."""
+    install(session, "typing")
+    session.run("mypy")
+    python = str(Path(session.bin) / "python")
+    session.run("pyright", "--pythonpath", python)
+    # What a user's type checker sees: every public name has a known type.
+    session.run(
+        "pyright", "--pythonpath", python, "--verifytypes", "claw_actors", "--ignoreexternal"
+    )
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The test suite, on each Python that is here."""
+    install(session, "test")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The test suite again, with every branch of the package accounted for."""
+    install(session, "coverage")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation builds without a warning, and its code runs."""
+    install(session, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
+    session.run("python", "-m", "pytest", "docs")
+    session.log(f"open {ROOT / 'docs' / '_build' / 'html' / 'index.html'}")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The examples do what they say, installed as a user would."""
+    session.install(".")
+    for name, arguments in EXAMPLES.items():
+        directory = Path(session.create_tmp()) / Path(name).stem
+        directory.mkdir(exist_ok=True)
+        with session.chdir(directory):
+            session.run("python", str(ROOT / "examples" / name), *arguments)
+
+
+@nox.session
+def torture(session: nox.Session) -> None:
+    """Kill it and break its disk, again and again; ``nox -s torture -- long`` for a long time."""
+    install(session, "test")
+    arguments = [one for one in session.posargs if one != "long"]
+    form = "long" if "long" in session.posargs else os.environ.get("CLAW_TORTURE", "short")
+    session.log(f"the {form} form")
+    session.run(
+        *("python", "-m", "pytest", "tests/torture", "-m", "slow"),
+        *arguments,
+        env={"CLAW_TORTURE": form},
+    )

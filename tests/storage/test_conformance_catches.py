@@ -1,0 +1,496 @@
+"""Negative controls of the conformance suite: each mistake fails the case that is there for it.
+
+Every class here is the memory backend with one mistake. A suite that lets one of them pass
+proves nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from pathlib import Path
+
+import attrs
+import pytest
+
+from claw_actors._core.journal import EntryKind
+from claw_actors._core.lifecycle import TERMINAL
+from claw_actors.errors import (
+    ClawError,
+    DuplicateKeyError,
+    StaleWriteError,
+    WorkflowClosedError,
+)
+from claw_actors.storage.memory import MemoryStorage
+from claw_actors.storage.memory.table import Table
+from claw_actors.storage.model import WorkflowFilter
+from claw_actors.storage.operations import (
+    Advance,
+    Atomic,
+    Claim,
+    Create,
+    Delete,
+    Saved,
+    SaveTask,
+    SaveWorkflow,
+    Send,
+    Sent,
+)
+from claw_actors.storage.records import Loaded, RowChange
+from claw_actors.testing import conformance
+
+
+class Translating(MemoryStorage):
+    """Commits something else than it was told."""
+
+    def translate(self, operation):
+        return operation
+
+    def commit(self, group):
+        return super().commit([self.translate(operation) for operation in group])
+
+
+# -- writes -------------------------------------------------------------------------------------
+
+
+class IgnoresLife(Translating):
+    def translate(self, operation):
+        record = self._table.get(getattr(operation, "pk", 0))
+        if isinstance(operation, Advance) and record is not None:
+            return attrs.evolve(operation, life=record.row.life)
+        return operation
+
+
+class IgnoresExpectedNumber(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Advance):
+            return attrs.evolve(operation, expect_n=None)
+        return operation
+
+
+class TouchesRowOnProgress(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Advance) and operation.change is None:
+            return attrs.evolve(operation, change=RowChange())
+        return operation
+
+
+class KeepsClosedWork(Translating):
+    def translate(self, operation):
+        return attrs.evolve(operation, closed=()) if isinstance(operation, Advance) else operation
+
+
+class CountsEveryClaim(Translating):
+    def translate(self, operation):
+        return attrs.evolve(operation, counted=True) if isinstance(operation, Claim) else operation
+
+
+class SortsClaims(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Claim):
+            return attrs.evolve(operation, lives=tuple(sorted(operation.lives)))
+        return operation
+
+
+class IgnoresRevision(Translating):
+    def translate(self, operation):
+        if isinstance(operation, SaveWorkflow) and self._table.has(operation.id):
+            revision = self._table.find(operation.id).row.revision
+            return attrs.evolve(operation, expect_revision=revision)
+        return operation
+
+
+class DeletesAtOnce(Translating):
+    def translate(self, operation):
+        return attrs.evolve(operation, limit=10**9) if isinstance(operation, Delete) else operation
+
+
+class FoldsText(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Create):
+            name = unicodedata.normalize("NFC", operation.row.name)
+            return attrs.evolve(operation, row=attrs.evolve(operation.row, name=name))
+        return operation
+
+
+class TakesEmptyForNothing(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Create):
+            entries = [
+                attrs.evolve(entry, value=entry.value or None) for entry in operation.entries
+            ]
+            return attrs.evolve(operation, entries=tuple(entries))
+        return operation
+
+
+class RoundsTimes(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Create):
+            row = attrs.evolve(operation.row, created_at=round(operation.row.created_at, 6))
+            return attrs.evolve(operation, row=row)
+        return operation
+
+
+class ChangesItsArguments(MemoryStorage):
+    def commit(self, group):
+        results = super().commit(group)
+        group.clear()
+        return results
+
+
+class AnswersInReverse(MemoryStorage):
+    def commit(self, group):
+        return super().commit(group)[::-1]
+
+
+class Answering(MemoryStorage):
+    """Answers single operations itself."""
+
+    def commit(self, group):
+        return [self.answer(operation) for operation in group]
+
+    def answer(self, operation):
+        [result] = super().commit([operation])
+        return result
+
+
+class DoesHalfAnAtomic(Answering):
+    def answer(self, operation):
+        if not isinstance(operation, Atomic):
+            return super().answer(operation)
+        results = [super(DoesHalfAnAtomic, self).answer(part) for part in operation.operations]
+        refusals = [result for result in results if isinstance(result, ClawError)]
+        return refusals[0] if refusals else tuple(results)
+
+
+class FailsTogether(MemoryStorage):
+    def commit(self, group):
+        trial = self.snapshot()
+        trial.open()
+        refusals = [one for one in trial.commit(group) if isinstance(one, ClawError)]
+        return [refusals[0] for _ in group] if refusals else super().commit(group)
+
+
+class OverwritesOutcomes(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, SaveTask) and isinstance(result, StaleWriteError):
+            return Saved(self.get_workflow(operation.workflow_id).row.revision)
+        return result
+
+
+class RecordsAgain(Answering):
+    def answer(self, operation):
+        if isinstance(operation, SaveTask) and operation.entry is not None:
+            row = self.get_workflow(operation.workflow_id).row
+            super().answer(Advance(row.pk, operation.workflow_id, row.life, (operation.entry,)))
+            return Saved(row.revision)
+        return super().answer(operation)
+
+
+class WakesNobody(Answering):
+    def answer(self, operation):
+        if not isinstance(operation, Send) or not self._table.has(operation.id):
+            return super().answer(operation)
+        row = self._table.find(operation.id).row
+        if row.status in TERMINAL:
+            return WorkflowClosedError(operation.id, row.status)
+        advance = Advance(row.pk, operation.id, row.life, (operation.entry,))
+        return Sent(row.pk, super().answer(advance).n)
+
+
+class SendsToTheDead(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(result, WorkflowClosedError):
+            return Sent(self._table.find(operation.id).row.pk, 1)
+        return result
+
+
+class ReplacesDuplicates(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(result, DuplicateKeyError):
+            super().answer(Delete(operation.row.id))
+            return super().answer(operation)
+        return result
+
+
+# -- state --------------------------------------------------------------------------------------
+
+
+class WithTable(MemoryStorage):
+    """Has another table."""
+
+    table = Table
+
+    def __init__(self):
+        super().__init__()
+        self._table = self.table()
+
+
+class ReusesKeys(WithTable):
+    class table(Table):  # noqa: N801
+        def next_pk(self):
+            return max(self._order, default=0) + 1
+
+
+class AdoptsByName(WithTable):
+    class table(Table):  # noqa: N801
+        def row(self, record):
+            return record.row
+
+
+class ShowsTombstones(MemoryStorage):
+    def load(self, pks):
+        half = [self._table.get(pk) for pk in self._table.half_deleted()]
+        rest = [
+            Loaded(row=record.row, entries=(), open_tasks=())
+            for record in half
+            if record.row.pk in pks
+        ]
+        return [*super().load(pks), *rest]
+
+
+class ForgetsTombstones(MemoryStorage):
+    def open(self):
+        return attrs.evolve(super().open(), unfinished_deletes=())
+
+
+class IsAlwaysClean(MemoryStorage):
+    def open(self):
+        return attrs.evolve(super().open(), clean=True)
+
+
+class ForgetsWhenAbandoned(MemoryStorage):
+    def abandon(self):
+        super().abandon()
+        self._table = Table()
+
+
+class LetsAnyoneIn(MemoryStorage):
+    def open(self):
+        self.close()
+        return super().open()
+
+
+class LosesLabelsWhenTidied(MemoryStorage):
+    def tidy(self):
+        for item in self.list_workflows(WorkflowFilter()).items:
+            change = RowChange(metadata={})
+            self.commit([SaveWorkflow(item.row.id, item.row.revision, change)])
+
+
+# -- reads --------------------------------------------------------------------------------------
+
+
+class EndsThoughVoided(MemoryStorage):
+    def get_workflow(self, id):
+        stored = super().get_workflow(id)
+        [loaded] = self.load([stored.row.pk])
+        ends = [entry for entry in loaded.entries if entry.kind is EntryKind.END]
+        return attrs.evolve(stored, end=ends[-1] if ends else None)
+
+
+class ShowsVoidedTasks(MemoryStorage):
+    def read_tasks(self, workflow_id, op=None):
+        _, work = super().read_tasks(workflow_id, op)
+        [loaded] = self.load([super().get_workflow(workflow_id).row.pk])
+        tasks = [entry for entry in loaded.entries if entry.kind is EntryKind.TASK]
+        return [entry for entry in tasks if op in (None, entry.op)], work
+
+
+class SortsLoads(MemoryStorage):
+    def load(self, pks):
+        return super().load(sorted(pks))
+
+
+class Searching(MemoryStorage):
+    """Looks for something else than it was asked for."""
+
+    def translate(self, query):
+        return query
+
+    def list_workflows(self, query):
+        return super().list_workflows(self.translate(query))
+
+
+class IncludesTheEndOfWindows(Searching):
+    def translate(self, query):
+        if query.created_before is None:
+            return query
+        return attrs.evolve(query, created_before=query.created_before + 1e-6)
+
+
+class TakesNoneOfForAny(Searching):
+    def translate(self, query):
+        return attrs.evolve(query, status=query.status or None, name=query.name or None)
+
+
+class LooksAtOneLabel(Searching):
+    def translate(self, query):
+        return attrs.evolve(query, metadata=dict(list(query.metadata.items())[:1]))
+
+
+class TakesPrefixesForPatterns(Searching):
+    def list_workflows(self, query):
+        if query.id_prefix is None:
+            return super().list_workflows(query)
+        pattern = re.escape(query.id_prefix).replace("_", ".").replace("%", ".*")
+        everything = super().list_workflows(attrs.evolve(query, id_prefix=None))
+        items = [item for item in everything.items if re.match(pattern, item.row.id, re.IGNORECASE)]
+        return attrs.evolve(everything, items=tuple(items), total=len(items))
+
+
+class CountsThePage(MemoryStorage):
+    def list_workflows(self, query):
+        listing = super().list_workflows(query)
+        return attrs.evolve(listing, total=listing.total and len(listing.items))
+
+
+class ListsOldestFirst(MemoryStorage):
+    def list_workflows(self, query):
+        listing = super().list_workflows(query)
+        return attrs.evolve(listing, items=listing.items[::-1])
+
+
+class TakesCursorsForOffsets(Searching):
+    def translate(self, query):
+        if query.after is None:
+            return query
+        return attrs.evolve(query, after=None, offset=query.offset + query.limit)
+
+
+class AlwaysSaysMore(MemoryStorage):
+    def list_workflows(self, query):
+        listing = super().list_workflows(query)
+        return attrs.evolve(listing, more=len(listing.items) == query.limit)
+
+
+class ListsPayloadsUnasked(Searching):
+    def translate(self, query):
+        return attrs.evolve(query, include_payloads=True)
+
+
+class RecoversOnlyWhatIsDue(MemoryStorage):
+    def list_unfinished(self, after_pk, due_by, limit):
+        page = super().list_unfinished(after_pk, due_by, limit)
+        rows = [row for row in page.rows if row.wake_at is None or row.wake_at <= due_by]
+        return attrs.evolve(page, rows=tuple(rows))
+
+
+class SkipsARowPerPage(MemoryStorage):
+    def list_unfinished(self, after_pk, due_by, limit):
+        page = super().list_unfinished(after_pk, due_by, limit)
+        return attrs.evolve(page, last_pk=page.last_pk + 1)
+
+
+class LosesTies(MemoryStorage):
+    def list_wake_times(self, after, limit):
+        return super().list_wake_times((after[0], 10**9), limit)
+
+
+# -- threads ------------------------------------------------------------------------------------
+
+
+class CommitsOneByOne(MemoryStorage):
+    """Shows the first half of a commit, and goes on when somebody has seen it."""
+
+    def __init__(self):
+        super().__init__()
+        self._read = threading.Semaphore(0)
+
+    def commit(self, group):
+        results = []
+        for operation in group:
+            results += super().commit([operation])
+            if len(group) > 1 and threading.active_count() > 1:
+                self._read.acquire(timeout=1)
+        return results
+
+    def load(self, pks):
+        loaded = super().load(pks)
+        self._read.release()
+        return loaded
+
+    def list_workflows(self, query):
+        listing = super().list_workflows(query)
+        self._read.release()
+        return listing
+
+
+class ReadsThePast(MemoryStorage):
+    """Reads journals from before the last commit."""
+
+    def __init__(self):
+        super().__init__()
+        self._past = self.snapshot()
+
+    def commit(self, group):
+        self._past = self.snapshot()
+        self._past.open()
+        return super().commit(group)
+
+    def load(self, pks):
+        return self._past.load(pks) or super().load(pks)
+
+
+CONTROLS = [
+    (IgnoresLife, "another_life_is_refused"),
+    (IgnoresExpectedNumber, "a_journal_that_has_grown_is_refused_where_it_matters"),
+    (TouchesRowOnProgress, "progress_alone_leaves_the_row_untouched"),
+    (KeepsClosedWork, "open_work_is_closed_with_its_outcome"),
+    (CountsEveryClaim, "only_a_counted_claim_is_a_recovery"),
+    (SortsClaims, "a_wave_is_answered_in_the_order_asked_for"),
+    (IgnoresRevision, "a_save_on_another_revision_is_refused"),
+    (DeletesAtOnce, "deleting_goes_in_bounded_pieces"),
+    (FoldsText, "text_of_any_language_is_kept"),
+    (TakesEmptyForNothing, "empty_is_not_nothing"),
+    (RoundsTimes, "extreme_numbers_are_kept"),
+    (ChangesItsArguments, "operations_are_not_changed"),
+    (AnswersInReverse, "answers_come_in_the_order_of_the_operations"),
+    (DoesHalfAnAtomic, "atomic_is_all_or_nothing"),
+    (FailsTogether, "a_refused_operation_fails_alone"),
+    (OverwritesOutcomes, "a_recorded_task_is_never_changed"),
+    (RecordsAgain, "the_same_outcome_again_does_nothing"),
+    (WakesNobody, "a_waiting_workflow_becomes_due"),
+    (SendsToTheDead, "a_workflow_that_has_ended_takes_nothing"),
+    (ReplacesDuplicates, "a_taken_id_is_refused"),
+    (ReusesKeys, "keys_are_never_reused"),
+    (AdoptsByName, "children_are_not_adopted_by_a_namesake"),
+    (ShowsTombstones, "a_half_deleted_workflow_is_gone_too"),
+    (ForgetsTombstones, "a_deletion_cut_short_is_told_to_the_next_owner"),
+    (IsAlwaysClean, "a_clean_end_is_told_from_another"),
+    (ForgetsWhenAbandoned, "what_was_committed_survives_every_end"),
+    (LetsAnyoneIn, "it_has_one_owner"),
+    (LosesLabelsWhenTidied, "tidying_changes_nothing"),
+    (EndsThoughVoided, "a_voided_end_is_none"),
+    (ShowsVoidedTasks, "voided_outcomes_are_left_out_of_tasks_and_kept_in_the_journal"),
+    (SortsLoads, "loads_come_in_the_order_asked_for"),
+    (IncludesTheEndOfWindows, "windows_include_their_start_and_not_their_end"),
+    (TakesNoneOfForAny, "an_empty_choice_matches_nothing"),
+    (LooksAtOneLabel, "labels_must_all_be_there"),
+    (TakesPrefixesForPatterns, "a_prefix_is_taken_literally"),
+    (CountsThePage, "a_total_counts_all_that_match"),
+    (ListsOldestFirst, "a_list_is_newest_first"),
+    (TakesCursorsForOffsets, "pages_by_cursor_are_stable"),
+    (AlwaysSaysMore, "a_full_last_page_is_the_last"),
+    (ListsPayloadsUnasked, "payloads_are_listed_on_request"),
+    (RecoversOnlyWhatIsDue, "recovery_sees_what_must_go_on"),
+    (SkipsARowPerPage, "claiming_between_pages_loses_nobody"),
+    (LosesTies, "wake_time_pages_cover_everything_once"),
+    (CommitsOneByOne, "one_load_sees_whole_commits"),
+    (CommitsOneByOne, "one_list_sees_whole_commits"),
+    (ReadsThePast, "a_read_sees_every_commit_that_returned_before_it"),
+]
+
+
+@pytest.mark.parametrize(("mistaken", "name"), CONTROLS)
+def test_a_mistake_is_caught_by_its_case(mistaken, name):
+    """The case that is named fails, and on an assertion of its own."""
+    [case] = [case for case in conformance.CASES if str(case) == name]
+    case(MemoryStorage)
+    with pytest.raises(AssertionError) as caught:
+        case(mistaken)
+    assert Path(caught.traceback[-1].path).parent == Path(conformance.__file__).parent
