@@ -8,7 +8,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Concatenate, Generic, NoReturn, ParamSpec, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    cast,
+    overload,
+)
 
 import attrs
 
@@ -31,13 +41,26 @@ ONCE = Retry(max_attempts=1)
 """The default: effects are repeated only where the author says that they may be."""
 
 
-def _check_name(name: str, kind: str) -> str:
-    if not is_valid_name(name):
+def _check_name(name: object, kind: str) -> str:
+    if not isinstance(name, str) or not is_valid_name(name):
         raise DefinitionError(
             f"{name!r} cannot name a {kind}: use up to 100 letters, digits and _ . - beginning"
-            f" with a letter; pass name=... to @{kind}"
+            f" with a letter or _; pass name=... to @{kind}"
         )
     return name
+
+
+def _check_version(version: object, name: str) -> int:
+    if isinstance(version, int) and not isinstance(version, bool) and 1 <= version < 2**63:
+        return version
+    raise DefinitionError(f"version {version!r} of {name} is not a whole number from 1")
+
+
+def _check_failures(failures: object, name: str) -> tuple[type[Exception], ...]:
+    classes = cast("tuple[object, ...]", failures) if isinstance(failures, tuple) else (None,)
+    if all(isinstance(cls, type) and issubclass(cls, Exception) for cls in classes):
+        return cast("tuple[type[Exception], ...]", failures)
+    raise DefinitionError(f"failures={failures!r} of {name} is not a tuple of exception classes")
 
 
 def _refuse_direct_call(name: str) -> NoReturn:
@@ -93,7 +116,7 @@ class Task(Generic[P, R]):
         if id is not None:
             changes["id"] = _check_name(id, "task")
         given = {name: value for name, value in changes.items() if value is not None}
-        return attrs.evolve(self, **given)
+        return cast("Task[P, R]", attrs.evolve(cast("Any", self), **given))
 
 
 @attrs.frozen(eq=False)
@@ -108,7 +131,7 @@ class AsyncTask(Task[P, R]):
         """
         if place.get() is Place.WORKFLOW:
             _refuse_direct_call(self.name)
-        return self.fn(*args, **kwargs)  # type: ignore[return-value]
+        return cast("Coroutine[object, object, R]", self.fn(*args, **kwargs))
 
 
 @attrs.frozen(eq=False)
@@ -127,7 +150,7 @@ class ThreadTask(Task[P, R]):
         """
         if place.get() is Place.WORKFLOW:
             _refuse_direct_call(self.name)
-        return self.fn(*args, **kwargs)  # type: ignore[return-value]
+        return cast("R", self.fn(*args, **kwargs))
 
 
 class _TaskDecorator:
@@ -136,20 +159,30 @@ class _TaskDecorator:
     def __init__(self, name: str | None, retry: Retry, timeout: float | None) -> None:
         self._name, self._retry, self._timeout = name, retry, timeout
 
+    # A coroutine function fits both overloads; it is the first that is meant.
     @overload
-    def __call__(self, fn: Callable[P, Coroutine[object, object, R]]) -> AsyncTask[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        fn: Callable[P, Coroutine[object, object, R]],  # pyright: ignore[reportOverlappingOverload]
+    ) -> AsyncTask[P, R]: ...
     @overload
     def __call__(self, fn: Callable[P, R]) -> ThreadTask[P, R]: ...
-    def __call__(self, fn: Callable[P, object]) -> Task[P, object]:
+    def __call__(self, fn: Callable[..., object]) -> object:
         if not callable(fn) or inspect.isclass(fn) or inspect.isasyncgenfunction(fn):
             raise DefinitionError(f"@task goes on an async or a plain function, not on {fn!r}")
-        name = _check_name(self._name or getattr(fn, "__name__", ""), "task")
-        kind = AsyncTask if inspect.iscoroutinefunction(fn) else ThreadTask
-        return kind(fn, name, self._retry, self._timeout)
+        given = getattr(fn, "__name__", "") if self._name is None else self._name
+        name = _check_name(given, "task")
+        if inspect.iscoroutinefunction(fn):
+            return AsyncTask[..., object](fn, name, self._retry, self._timeout)
+        return ThreadTask[..., object](fn, name, self._retry, self._timeout)
 
 
+# A coroutine function fits the first two overloads; it is the first that is meant.
 @overload
-def task(fn: Callable[P, Coroutine[object, object, R]], /) -> AsyncTask[P, R]: ...
+def task(  # type: ignore[overload-overlap]
+    fn: Callable[P, Coroutine[object, object, R]],  # pyright: ignore[reportOverlappingOverload]
+    /,
+) -> AsyncTask[P, R]: ...
 @overload
 def task(fn: Callable[P, R], /) -> ThreadTask[P, R]: ...
 @overload
@@ -233,13 +266,16 @@ class _WorkflowDecorator:
 
     def __call__(self, fn: Callable[Concatenate[Context, P], Awaitable[R]]) -> Workflow[P, R]:
         if not inspect.iscoroutinefunction(fn):
-            raise DefinitionError(f"@workflow goes on an async function (ctx, *args), not on {fn!r}")
+            raise DefinitionError(
+                f"@workflow goes on an async function (ctx, *args), not on {fn!r}"
+            )
         if not inspect.signature(fn).parameters:
-            raise DefinitionError(f"workflow function {fn.__name__} takes no ctx as its first argument")
-        name = _check_name(self._name or fn.__name__, "workflow")
-        if isinstance(self._version, bool) or not isinstance(self._version, int) or self._version < 1:
-            raise DefinitionError(f"version {self._version!r} of {name} is not a whole number from 1")
-        return Workflow(fn, name, self._version, self._restart, tuple(self._failures))
+            raise DefinitionError(
+                f"workflow function {fn.__name__} takes no ctx as its first argument"
+            )
+        name = _check_name(fn.__name__ if self._name is None else self._name, "workflow")
+        version = _check_version(self._version, name)
+        return Workflow(fn, name, version, self._restart, _check_failures(self._failures, name))
 
 
 @overload
@@ -280,8 +316,8 @@ def workflow(
         The workflow; or the decorator, if called without a function.
 
     Raises:
-        DefinitionError: this is no async function with a context, or name or version are not
-            possible.
+        DefinitionError: this is no async function with a context, or name, version or
+            failures are not possible.
     """
     decorator = _WorkflowDecorator(name, version, restart, failures)
     return decorator if fn is None else decorator(fn)

@@ -7,7 +7,7 @@ are mapped to these where they enter, and kept as ``__cause__``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,12 @@ __all__ = [
 
 class ClawError(Exception):
     """Base of every error of claw_actors; catch it to catch them all."""
+
+    def __copy__(self) -> Self:
+        # `BaseException` would call the class with the message, and ours take what it is made of.
+        twin = type(self).__new__(type(self), *self.args)
+        twin.__dict__.update(self.__dict__)
+        return twin
 
 
 # -- storage ---------------------------------------------------------------------------------

@@ -10,5 +10,5 @@ that.
 - ``identity``: ids, paths, keys and seeds.
 - ``failures``: an exception as a record.
 - ``retry``, ``restart``: what to do after a failed attempt, a crash, an unclean end.
-- ``bounds``: a check that declarations share.
+- ``bounds``, ``backoff``: a check and a delay that declarations share.
 """

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable
+from typing import Any
 
 from ..errors import InvalidInputError
 
 __all__ = ["at_least"]
 
 
-def at_least(minimum: float, *, whole: bool = False) -> Callable[[object, object, object], None]:
+def at_least(minimum: float, *, whole: bool = False) -> Callable[[object, object, Any], None]:
     """Make an attrs validator: a finite number (or a whole one), not less than ``minimum``."""
     kind = "a whole number" if whole else "a finite number"
 
-    def check(instance: object, attribute: object, value: object) -> None:
+    def check(instance: object, attribute: object, value: Any) -> None:
         good = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-        if not good or not math.isfinite(value) or value < minimum:  # type: ignore[arg-type,operator]
+        # Not `math.isfinite`: it cannot look at a whole number that no float can hold.
+        if not good or not minimum <= value <= sys.float_info.max:
             name = getattr(attribute, "name", "value")
             raise InvalidInputError(name, value, f"{kind}, at least {minimum:g}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from typing import cast
 
 import attrs
 
@@ -37,7 +38,8 @@ class ErrorRecord:
 
     def is_(self, exception_type: type[BaseException]) -> bool:
         """Tell whether the exception was an instance of ``exception_type``, by name."""
-        return type_name(exception_type) in self.types
+        # Every exception is one, and so no record says it.
+        return exception_type is BaseException or type_name(exception_type) in self.types
 
     def __str__(self) -> str:
         name = self.types[0] if self.types else "unknown error"
@@ -75,5 +77,6 @@ def describe(error: BaseException) -> ErrorRecord:
 def leaves(error: BaseException) -> list[BaseException]:
     """Flatten an exception group, however nested; a plain exception is its own only leaf."""
     if isinstance(error, BaseExceptionGroup):
-        return [leaf for part in error.exceptions for leaf in leaves(part)]
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return [leaf for part in group.exceptions for leaf in leaves(part)]
     return [error]

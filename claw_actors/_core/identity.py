@@ -34,7 +34,7 @@ class Names:
 
     path: str = ""
     # Invariant: how often each name was asked for in this incarnation.
-    _seen: dict[str, int] = attrs.field(factory=dict, init=False)
+    _seen: dict[str, int] = attrs.field(factory=dict[str, int], init=False)
 
     def next(self, name: str) -> str:
         """Return the id of the next operation of that name."""

@@ -11,6 +11,7 @@ import enum
 
 import attrs
 
+from .backoff import grown
 from .bounds import at_least
 
 __all__ = [
@@ -85,8 +86,8 @@ def decide_restart(
     recent = (*(min(at, now) for at in restarts if now - at < policy.within), now)
     if len(recent) > policy.max_restarts:
         return Quarantine(recent)
-    delay = policy.initial * policy.backoff ** min(len(recent) - 1, 64)
-    return Respawn(now + min(policy.maximum, delay), recent)
+    delay = grown(policy.initial, policy.backoff, len(recent) - 1, policy.maximum)
+    return Respawn(now + delay, recent)
 
 
 class RecoveryVerdict(enum.Enum):

@@ -7,11 +7,12 @@ Exponential backoff with proportional jitter, as in most of the field (see M. Br
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 import attrs
 
 from ..errors import InvalidInputError, RetryAfter
+from .backoff import grown
 from .bounds import at_least
 
 __all__ = ["GiveUp", "Matcher", "Retry", "TryAgain", "decide_retry"]
@@ -22,8 +23,8 @@ Matcher: TypeAlias = (
 """Which errors: a class, several, or a predicate."""
 
 
-def _check_matcher(instance: object, attribute: object, value: object) -> None:
-    classes = value if isinstance(value, tuple) else (value,)
+def _check_matcher(instance: object, attribute: object, value: Any) -> None:
+    classes = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     if all(isinstance(cls, type) and issubclass(cls, BaseException) for cls in classes):
         return
     if callable(value) and not isinstance(value, type):
@@ -84,10 +85,7 @@ def _matches(matcher: Matcher, error: Exception) -> bool:
 
 
 def _delay(retry: Retry, attempt: int, uniform: float) -> float:
-    try:
-        delay = min(retry.maximum, retry.initial * retry.backoff ** (attempt - 1))
-    except OverflowError:
-        delay = retry.maximum
+    delay = grown(retry.initial, retry.backoff, attempt - 1, retry.maximum)
     return delay * max(0.0, 1 + retry.jitter * (2 * uniform - 1))
 
 

@@ -31,6 +31,8 @@ from ..errors import (
 from ..storage.codec import Codec, encode_error
 from ..task_context import TaskInfo, place
 
+from .environment import AttemptBegun
+
 if TYPE_CHECKING:
     from ..storage.records import WorkflowRow
     from .context import Context
@@ -183,6 +185,15 @@ class Attempts:
         if trio.current_effective_deadline() == -float("inf"):
             return _Cancelled()  # before it could start
         self._counts.attempts += 1
+        self._environment.on_attempt(
+            AttemptBegun(
+                workflow_id=info.workflow_id,
+                task_id=info.task_id,
+                attempt=info.attempt,
+                life=self._sequencer.life,
+                delivered=self._sequencer.delivered,
+            )
+        )
         # Each attempt gets arguments of its own: a body that changes them in place changes
         # nothing for the workflow, which a replay could not repeat.
         args, kwargs = signature.decode_arguments(self.codec, data)

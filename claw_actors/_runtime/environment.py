@@ -8,7 +8,29 @@ from collections.abc import Callable
 
 import attrs
 
-__all__ = ["Environment"]
+__all__ = ["AttemptBegun", "Environment"]
+
+
+@attrs.frozen(kw_only=True)
+class AttemptBegun:
+    """A task body is about to run.
+
+    Attributes:
+        workflow_id, task_id: which task.
+        attempt: which attempt, from 1.
+        life: which incarnation runs it.
+        delivered: the number of the last journal entry that the workflow's code has seen.
+    """
+
+    workflow_id: str
+    task_id: str
+    attempt: int
+    life: int
+    delivered: int
+
+
+def _ignore(_: AttemptBegun) -> None:
+    """Observe nothing."""
 
 
 @attrs.frozen(kw_only=True)
@@ -20,8 +42,16 @@ class Environment:
         random: where ids, keys, seeds and jitter come from.
         inline: whether storage and plain-function tasks run in the Trio thread itself, as tests
             under a mock clock need it.
+        clock_check_s: how long a jump of the wall clock may go unnoticed, in seconds.
+        on_attempt: told of each task body just before it runs: an independent witness of effects.
+            Must neither block nor raise.
+        clock_check_s: how long a jump of the wall clock may go unnoticed, in seconds.
+        on_attempt: told of each task body just before it runs; an independent witness of effects.
+            Must neither block nor raise.
     """
 
     wall: Callable[[], float] = time.time
     random: random.Random = attrs.field(factory=random.SystemRandom)
     inline: bool = False
+    clock_check_s: float = 60.0
+    on_attempt: Callable[[AttemptBegun], None] = _ignore

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from ..definitions import Workflow
 from ..errors import DefinitionError, UnknownWorkflowError
 
 __all__ = ["Registry"]
+
+
+def _check_is_workflow(workflow: object) -> Workflow[..., object]:
+    if isinstance(workflow, Workflow):
+        return cast("Workflow[..., object]", workflow)
+    raise DefinitionError(f"{workflow!r} is no workflow; declare it with @workflow")
 
 
 class Registry:
@@ -16,8 +23,7 @@ class Registry:
     def __init__(self, workflows: Iterable[Workflow[..., object]]) -> None:
         self._by_key: dict[tuple[str, int], Workflow[..., object]] = {}
         for workflow in workflows:
-            if not isinstance(workflow, Workflow):
-                raise DefinitionError(f"{workflow!r} is no workflow; declare it with @workflow")
+            _check_is_workflow(workflow)
             key = (workflow.name, workflow.version)
             if self._by_key.setdefault(key, workflow) is not workflow:
                 raise DefinitionError(
@@ -44,9 +50,8 @@ class Registry:
             DefinitionError: it is no workflow.
             UnknownWorkflowError: it is not registered.
         """
-        if not isinstance(workflow, Workflow):
-            raise DefinitionError(f"{workflow!r} is no workflow; declare it with @workflow")
-        if self.find(workflow.name, workflow.version) is not workflow:
+        declared = _check_is_workflow(workflow)
+        if self.find(declared.name, declared.version) is not declared:
             raise DefinitionError(
-                f"another function is registered as {workflow.name}@{workflow.version}"
+                f"another function is registered as {declared.name}@{declared.version}"
             )

@@ -456,7 +456,7 @@ async def open_runtime(
         open_service_nursery() as services,
         open_supervisor() as supervisor,
     ):
-        timers = Timers(environment.wall)
+        timers = Timers(environment.wall, environment.clock_check_s)
         cells = Cells(supervisor, actor, timers, registry, codec, config, environment)
         recovery = Recovery(
             actor, cells, timers, registry, config, environment, was_clean=report.clean

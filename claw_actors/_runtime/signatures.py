@@ -6,7 +6,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -72,8 +72,7 @@ class Signature:
             SerializationError: they do not fit the declared types, or the signature any more.
         """
         what = f"arguments of {self.name}"
-        parts = codec.decode(data, dict[str, object], what)
-        assert isinstance(parts, dict)
+        parts = cast("dict[str, object]", codec.decode(data, dict[str, object], what))
         bound = self.signature.bind_partial()
         for name, raw in parts.items():
             if name not in self.types:

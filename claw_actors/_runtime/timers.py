@@ -17,9 +17,6 @@ import trio
 
 __all__ = ["Timer", "Timers"]
 
-CLOCK_CHECK_S = 60.0
-"""How long a jump of the wall clock may go unnoticed."""
-
 SHORTEST_SLEEP_S = 1e-4
 """Rounding can leave a rest so small that no clock moves while it is slept."""
 
@@ -40,8 +37,15 @@ class Timer:
 class Timers:
     """All timers of a runtime, ordered by wall clock and by length."""
 
-    def __init__(self, wall: Callable[[], float]) -> None:
+    def __init__(self, wall: Callable[[], float], clock_check_s: float) -> None:
+        """Make the timers of a runtime.
+
+        Args:
+            wall: the wall clock, POSIX seconds.
+            clock_check_s: how long a jump of the wall clock may go unnoticed.
+        """
         self._wall = wall
+        self._clock_check_s = clock_check_s
         self._order = itertools.count()
         # Both hold every timer; the one that comes due in either has fired.
         self._by_wall: list[tuple[float, int, Timer]] = []
@@ -70,11 +74,11 @@ class Timers:
         while True:
             self._changed = trio.Event()
             pause = self._fire_due()
-            with trio.move_on_after(min(max(pause, SHORTEST_SLEEP_S), CLOCK_CHECK_S)):
+            with trio.move_on_after(max(pause, SHORTEST_SLEEP_S)):
                 await self._changed.wait()
 
     def _fire_due(self) -> float:
-        """Fire what is due, and return the seconds until the next."""
+        """Fire what is due, and return the seconds until it is worth looking again."""
         pause = math.inf
         for heap, clock in ((self._by_wall, self._wall), (self._by_length, trio.current_time)):
             while heap and (heap[0][2].fn is None or heap[0][0] <= clock()):
@@ -83,5 +87,5 @@ class Timers:
                 if fn is not None:
                     fn()
             if heap:
-                pause = min(pause, heap[0][0] - clock())
+                pause = min(pause, heap[0][0] - clock(), self._clock_check_s)
         return pause

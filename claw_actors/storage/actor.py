@@ -19,15 +19,14 @@ The contract:
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar, TypeVarTuple, cast
 
 import attrs
+import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, current_task, reschedule, wait_task_rescheduled
-import outcome
 
 from .._core.journal import Entry
 from ..errors import (
@@ -111,7 +110,9 @@ class Write:
 
 def fresh(error: ClawError) -> ClawError:
     """Copy an error for one more receiver: a raised exception must not be shared by two tasks."""
-    twin = copy.copy(error)
+    # Not copy.copy: that calls the class with the message alone.
+    twin = type(error).__new__(type(error), *error.args)
+    twin.__dict__.update(error.__dict__)
     twin.__cause__ = error
     return twin
 
@@ -159,7 +160,9 @@ class StorageActor:
         while len(self._queue) >= self._limits.max_queue:
             await self._room.park()
         task = current_task()
-        write = self.post(operation, lambda result: reschedule(task, outcome.Value(result)), patient)
+        write = self.post(
+            operation, lambda result: reschedule(task, outcome.Value(result)), patient
+        )
 
         def abort(_: RaiseCancelT) -> Abort:
             return Abort.SUCCEEDED if self.withdraw(write) else Abort.FAILED

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import attrs
 
+from .._core.journal import Entry, OpenTask
 from ..errors import StorageCorruptError
 from .model import WorkflowFilter
 from .operations import Operation, Result
 from .records import Listing, Loaded, StoredWorkflow, Unfinished
-from .._core.journal import Entry, OpenTask
 
 __all__ = ["Backend", "OpenReport"]
 
@@ -141,9 +141,7 @@ class Backend(abc.ABC):
         """
 
     @abc.abstractmethod
-    def list_wake_times(
-        self, after: tuple[float, int], limit: int
-    ) -> list[tuple[float, int, str]]:
+    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[tuple[float, int, str]]:
         """Read the next waiting workflows in order of (``wake_at``, ``pk``).
 
         Args:

@@ -76,6 +76,11 @@ class Transaction:
         self._translator = translator
         self._operations: list[Create | SaveWorkflow | SaveTask | Delete] = []
 
+    @property
+    def operations(self) -> tuple[Create | SaveWorkflow | SaveTask | Delete, ...]:
+        """What was collected so far."""
+        return tuple(self._operations)
+
     def create_workflow(self, state: WorkflowState) -> None:
         """Insert a workflow; ``DuplicateKeyError`` at the end of the block if its id is taken."""
         self._operations.append(self._translator.create(state))
@@ -126,7 +131,10 @@ class Storage:
         """
         operation = self._translator.create(state)
         await self._actor.submit(operation)
-        return attrs.evolve(state, created_at=operation.row.created_at, revision=1)
+        row = operation.row
+        return attrs.evolve(
+            state, created_at=row.created_at, revision=row.revision, life=row.life, recoveries=0
+        )
 
     async def save_workflow(self, state: WorkflowState) -> WorkflowState:
         """Change a workflow, if it has not changed since ``state`` was read.
@@ -242,8 +250,8 @@ class Storage:
         """
         transaction = Transaction(self._translator)
         yield transaction
-        if transaction._operations:
-            await self._actor.submit(Atomic(tuple(transaction._operations)))
+        if transaction.operations:
+            await self._actor.submit(Atomic(transaction.operations))
 
     def statistics(self) -> StorageStatistics:
         """Return what the storage actor has done so far."""

@@ -98,7 +98,8 @@ def _make_converter() -> cattrs.Converter:
         return structure
 
     converter.register_structure_hook_factory(_keys_are_int, int_keyed)
-    converter.register_structure_hook(object, lambda value, _: value)
+    # By predicate: a hook for the class `object` would serve every class that inherits from it.
+    converter.register_structure_hook_func(lambda cls: cls is object, lambda value, _: value)
     converter.register_structure_hook(type(None), _strict("null", lambda v: v is None))
     # Text keeps every digit; a JSON number would not.
     for text_type in (uuid.UUID, decimal.Decimal):

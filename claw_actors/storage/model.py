@@ -6,8 +6,8 @@ lists, and dicts with string keys. The runtime turns them into an author's own t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TypeAlias, Union
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeAlias, Union
 
 import attrs
 
@@ -15,11 +15,13 @@ from .._core.failures import ErrorRecord
 from .._core.lifecycle import Status, TaskStatus
 from ..errors import InvalidInputError
 from .validation import (
+    MAX_DESCRIPTION_CHARS,
+    check_count,
+    check_free_text,
     check_id,
     check_metadata,
     check_text,
     check_time,
-    MAX_DESCRIPTION_CHARS,
 )
 
 __all__ = ["JSON", "TaskState", "WorkflowFilter", "WorkflowPage", "WorkflowState"]
@@ -28,6 +30,46 @@ JSON: TypeAlias = Union[None, bool, int, float, str, "list[JSON]", "dict[str, JS
 """A value as strict JSON knows it."""
 
 MAX_PAGE = 1_000
+
+
+def _status(value: Status | str) -> Status:
+    try:
+        return Status(value)
+    except ValueError:
+        raise InvalidInputError("status", value, f"one of {', '.join(Status)}") from None
+
+
+def _task_status(value: TaskStatus | str) -> TaskStatus:
+    try:
+        return TaskStatus(value)
+    except ValueError:
+        raise InvalidInputError("status", value, f"one of {', '.join(TaskStatus)}") from None
+
+
+def _statuses(value: Status | str | Collection[Status | str] | None) -> frozenset[Status] | None:
+    if value is None:
+        return None
+    return frozenset(map(_status, [value] if isinstance(value, str) else value))
+
+
+def _names(value: str | Collection[str] | None) -> frozenset[str] | None:
+    if value is None:
+        return None
+    return frozenset({value} if isinstance(value, str) else value)
+
+
+def _texts(value: Iterable[str]) -> tuple[str, ...]:
+    # One text is also a collection of texts, and never meant as one.
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _check_description(instance: object, attribute: object, value: Any) -> None:
+    check_free_text("description", value, MAX_DESCRIPTION_CHARS)
+
+
+def _check_limit(instance: object, attribute: object, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_PAGE:
+        raise InvalidInputError("limit", value, f"a whole number from 1 to {MAX_PAGE}")
 
 
 @attrs.frozen(kw_only=True)
@@ -57,12 +99,12 @@ class WorkflowState:
 
     id: str = attrs.field(validator=check_id)
     name: str = attrs.field(validator=check_text)
-    version: int = attrs.field(default=1, validator=attrs.validators.instance_of(int))
-    status: Status = attrs.field(default=Status.PENDING, converter=Status)
+    version: int = attrs.field(default=1, validator=check_count(1))
+    status: Status = attrs.field(default=Status.PENDING, converter=_status)
     reason: str | None = None
-    run: int = 1
-    description: str | None = attrs.field(default=None)
-    metadata: Mapping[str, str] = attrs.field(factory=dict, validator=check_metadata)
+    run: int = attrs.field(default=1, validator=check_count(1))
+    description: str | None = attrs.field(default=None, validator=_check_description)
+    metadata: Mapping[str, str] = attrs.field(factory=dict[str, str], validator=check_metadata)
     input: JSON = None
     result: JSON = None
     error: ErrorRecord | None = None
@@ -71,18 +113,9 @@ class WorkflowState:
     started_at: float | None = attrs.field(default=None, validator=check_time)
     completed_at: float | None = attrs.field(default=None, validator=check_time)
     wake_at: float | None = attrs.field(default=None, validator=check_time)
-    revision: int = 0
-    life: int = 0
-    recoveries: int = 0
-
-    @description.validator
-    def _check_description(self, attribute: object, value: str | None) -> None:
-        if value is None:
-            return
-        if len(value) > MAX_DESCRIPTION_CHARS or "\0" in value:
-            raise InvalidInputError(
-                "description", value, f"at most {MAX_DESCRIPTION_CHARS} characters, none of them NUL"
-            )
+    revision: int = attrs.field(default=0, validator=check_count(0))
+    life: int = attrs.field(default=0, validator=check_count(0))
+    recoveries: int = attrs.field(default=0, validator=check_count(0))
 
 
 @attrs.frozen(kw_only=True)
@@ -104,38 +137,16 @@ class TaskState:
     id: str = attrs.field(validator=check_text)
     name: str = attrs.field(validator=check_text)
     kind: str = "task"
-    status: TaskStatus = attrs.field(default=TaskStatus.PENDING, converter=TaskStatus)
-    attempt: int = 0
-    depends_on: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    status: TaskStatus = attrs.field(default=TaskStatus.PENDING, converter=_task_status)
+    attempt: int = attrs.field(default=0, validator=check_count(0))
+    depends_on: tuple[str, ...] = attrs.field(
+        default=(), converter=_texts, validator=attrs.validators.deep_iterable(check_text)
+    )
     started_at: float | None = attrs.field(default=None, validator=check_time)
     completed_at: float | None = attrs.field(default=None, validator=check_time)
     due_at: float | None = attrs.field(default=None, validator=check_time)
     result: JSON = None
     error: ErrorRecord | None = None
-
-
-def _statuses(value: Status | str | Collection[Status | str] | None) -> frozenset[Status] | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return frozenset({Status(value)})
-    return frozenset(Status(one) for one in value)
-
-
-def _names(value: str | Collection[str] | None) -> frozenset[str] | None:
-    if value is None:
-        return None
-    return frozenset({value} if isinstance(value, str) else value)
-
-
-def _check_limit(instance: object, attribute: object, value: int) -> None:
-    if not isinstance(value, int) or not 1 <= value <= MAX_PAGE:
-        raise InvalidInputError("limit", value, f"a whole number from 1 to {MAX_PAGE}")
-
-
-def _check_offset(instance: object, attribute: object, value: int) -> None:
-    if not isinstance(value, int) or value < 0:
-        raise InvalidInputError("offset", value, "a whole number from 0")
 
 
 @attrs.frozen(kw_only=True)
@@ -162,16 +173,20 @@ class WorkflowFilter:
     status: frozenset[Status] | None = attrs.field(default=None, converter=_statuses)
     name: frozenset[str] | None = attrs.field(default=None, converter=_names)
     id_prefix: str | None = None
-    version: int | None = None
+    version: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(check_count(0))
+    )
     parent: str | None = None
-    metadata: Mapping[str, str] = attrs.field(factory=dict, validator=check_metadata)
+    metadata: Mapping[str, str] = attrs.field(factory=dict[str, str], validator=check_metadata)
     created_after: float | None = attrs.field(default=None, validator=check_time)
     created_before: float | None = attrs.field(default=None, validator=check_time)
     completed_after: float | None = attrs.field(default=None, validator=check_time)
     completed_before: float | None = attrs.field(default=None, validator=check_time)
     limit: int = attrs.field(default=100, validator=_check_limit)
-    offset: int = attrs.field(default=0, validator=_check_offset)
-    after: int | None = None
+    offset: int = attrs.field(default=0, validator=check_count(0))
+    after: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(check_count(0))
+    )
     include_total: bool = False
     include_payloads: bool = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import trio
 
@@ -29,8 +30,10 @@ def as_backend(place: object) -> Backend:
     if isinstance(place, Backend):
         return place
     if isinstance(place, str | os.PathLike):
-        return SQLiteStorage(place)
-    raise InvalidInputError("storage", place, "a path, SQLiteStorage(...), MemoryStorage() or a Backend")
+        return SQLiteStorage(cast("str | os.PathLike[str]", place))
+    raise InvalidInputError(
+        "storage", place, "a path, SQLiteStorage(...), MemoryStorage() or a Backend"
+    )
 
 
 @asynccontextmanager
@@ -47,8 +50,10 @@ async def open_storage_actor(
     """
     if executor is None:
         executor = ThreadExecutor() if backend.blocking else InlineExecutor()
+    report: OpenReport | None = None
     with trio.CancelScope(shield=True):  # half an opening would leave a lock behind
         report = await executor.write(backend.open)
+    assert report is not None, "this scope is never cancelled"
     actor = StorageActor(backend, executor, limits or StorageLimits())
     error: Exception | None = None
     try:

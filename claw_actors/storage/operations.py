@@ -219,9 +219,7 @@ class Atomic:
     operations: tuple[Create | SaveWorkflow | SaveTask | Delete | Send, ...]
 
 
-Operation: TypeAlias = (
-    Create | Advance | Claim | Send | SaveWorkflow | SaveTask | Delete | Atomic
-)
+Operation: TypeAlias = Create | Advance | Claim | Send | SaveWorkflow | SaveTask | Delete | Atomic
 
 Answer: TypeAlias = Created | Advanced | Claimed | Sent | Saved | Deleted
 

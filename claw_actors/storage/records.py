@@ -15,7 +15,15 @@ from .._core.journal import Entry, OpenTask
 from .._core.lifecycle import Status
 from ..errors import StorageCorruptError
 
-__all__ = ["UNCHANGED", "Listing", "Loaded", "RowChange", "StoredWorkflow", "Unfinished", "WorkflowRow"]
+__all__ = [
+    "UNCHANGED",
+    "Listing",
+    "Loaded",
+    "RowChange",
+    "StoredWorkflow",
+    "Unfinished",
+    "WorkflowRow",
+]
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +69,7 @@ class WorkflowRow:
     parent_op: str | None = None
     on_close: str = "wait"
     description: str | None = None
-    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    metadata: Mapping[str, str] = attrs.field(factory=dict[str, str])
 
 
 class _Unchanged:

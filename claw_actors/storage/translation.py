@@ -11,6 +11,7 @@ from ..errors import InvalidInputError
 from .codec import Codec, decode_error, encode_error
 from .model import JSON, TaskState, WorkflowState
 from .records import RowChange, StoredWorkflow, WorkflowRow
+from .validation import check_free_text
 
 __all__ = [
     "change_of",
@@ -22,6 +23,9 @@ __all__ = [
     "task_of_open",
     "write_of_task",
 ]
+
+# Checked on the way in only: what the runtime notes, however long, can be read.
+MAX_REASON_CHARS = 10_000
 
 _OUTCOMES = {
     TaskStatus.COMPLETED: EntryStatus.OK,
@@ -39,7 +43,9 @@ def _decode(codec: Codec, entry: Entry | None, what: str) -> JSON:
 
 def start_entry(value: bytes, at: float) -> Entry:
     """Make entry 0 from the encoded input."""
-    return Entry("", "start", EntryKind.START, EntryStatus.OK, at, digest=digest(value), value=value)
+    return Entry(
+        "", "start", EntryKind.START, EntryStatus.OK, at, digest=digest(value), value=value
+    )
 
 
 def end_entries(codec: Codec, state: WorkflowState, at: float) -> tuple[Entry, ...]:
@@ -65,7 +71,11 @@ def change_of(state: WorkflowState) -> RowChange:
     """Tell what ``save_workflow`` sets: the lifecycle and the user's own labels.
 
     Identity, input and what the runtime counts stay as they are.
+
+    Raises:
+        InvalidInputError: the reason is no text that every backend takes.
     """
+    check_free_text("reason", state.reason, MAX_REASON_CHARS)
     return RowChange(
         name=state.name,
         version=state.version,
@@ -113,7 +123,12 @@ def state_of(codec: Codec, stored: StoredWorkflow) -> WorkflowState:
 
 
 def row_of(state: WorkflowState, *, run_key: str, seed: int, created_at: float) -> WorkflowRow:
-    """Make the row of a new workflow from a user's state."""
+    """Make the row of a new workflow from a user's state.
+
+    Raises:
+        InvalidInputError: the reason is no text that every backend takes.
+    """
+    check_free_text("reason", state.reason, MAX_REASON_CHARS)
     return WorkflowRow(
         id=state.id,
         name=state.name,
@@ -169,7 +184,7 @@ def write_of_task(codec: Codec, task: TaskState, at: float) -> Entry | OpenTask:
 
 def task_of_entry(codec: Codec, entry: Entry) -> TaskState:
     """Make a user's view of a task that has ended."""
-    failed = entry.status is EntryStatus.FAILED
+    completed = entry.status is EntryStatus.OK
     return TaskState(
         id=entry.op,
         name=entry.name,
@@ -177,8 +192,8 @@ def task_of_entry(codec: Codec, entry: Entry) -> TaskState:
         attempt=entry.attempt,
         started_at=entry.started_at,
         completed_at=entry.at,
-        result=None if failed else _decode(codec, entry, f"result of task {entry.op!r}"),
-        error=decode_error(entry.value) if failed and entry.value else None,
+        result=_decode(codec, entry, f"result of task {entry.op!r}") if completed else None,
+        error=None if completed or not entry.value else decode_error(entry.value),
     )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from ..errors import InvalidInputError
 
 __all__ = [
     "MAX_DESCRIPTION_CHARS",
+    "check_count",
+    "check_free_text",
     "check_id",
     "check_metadata",
     "check_text",
@@ -27,6 +30,8 @@ MAX_LABELS = 32
 MAX_LABEL_KEY_CHARS = 64
 MAX_LABEL_VALUE_CHARS = 256
 
+MAX_EXACT = 2**53
+
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,200}\Z")
 
 
@@ -35,7 +40,7 @@ def is_valid_id(value: object) -> bool:
     return isinstance(value, str) and _ID.match(value) is not None
 
 
-def check_id(instance: object, attribute: object, value: object) -> None:
+def check_id(instance: object, attribute: object, value: Any) -> None:
     """Attrs validator: a workflow id."""
     if not is_valid_id(value):
         raise InvalidInputError("id", value, "1 to 200 characters of A-Z a-z 0-9 . _ : -")
@@ -51,7 +56,7 @@ def _is_clean_text(value: object, limit: int) -> bool:
     return True
 
 
-def check_text(instance: object, attribute: object, value: object) -> None:
+def check_text(instance: object, attribute: object, value: Any) -> None:
     """Attrs validator: a name or a path."""
     if not _is_clean_text(value, MAX_TEXT_CHARS):
         raise InvalidInputError(
@@ -61,21 +66,51 @@ def check_text(instance: object, attribute: object, value: object) -> None:
         )
 
 
-def check_time(instance: object, attribute: object, value: object) -> None:
+def check_free_text(field: str, value: object, limit: int) -> None:
+    """Check text that may be empty, or ``None``.
+
+    Raises:
+        InvalidInputError: it is too long, or some backend would refuse it.
+    """
+    if value is not None and value != "" and not _is_clean_text(value, limit):
+        raise InvalidInputError(
+            field, value, f"at most {limit:,} characters of text, none of them NUL"
+        )
+
+
+def check_time(instance: object, attribute: object, value: Any) -> None:
     """Attrs validator: POSIX seconds, or ``None``."""
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    # Backends keep times as floats; a whole number beyond what these hold exactly would change.
+    exact = isinstance(value, float) or (good and abs(value) <= MAX_EXACT)
+    if not good or not exact or not math.isfinite(value):
         raise InvalidInputError(
             getattr(attribute, "name", "time"), value, "POSIX seconds as a finite number"
         )
 
 
-def check_metadata(instance: object, attribute: object, value: object) -> None:
+def check_count(minimum: int) -> Callable[[object, object, Any], None]:
+    """Make an attrs validator: a whole number from ``minimum``, of no more than 64 bits."""
+
+    def check(instance: object, attribute: object, value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value < 2**63:
+            raise InvalidInputError(
+                getattr(attribute, "name", "count"),
+                value,
+                f"a whole number of at most 64 bits, from {minimum}",
+            )
+
+    return check
+
+
+def check_metadata(instance: object, attribute: object, value: Any) -> None:
     """Attrs validator: labels, text to text, within the limits."""
-    if not isinstance(value, Mapping) or len(value) > MAX_LABELS:
-        raise InvalidInputError("metadata", value, f"a mapping of at most {MAX_LABELS} labels")
-    for key, label in value.items():
+    labels = cast("Mapping[object, object]", value)
+    if not isinstance(value, Mapping) or len(labels) > MAX_LABELS:
+        raise InvalidInputError("metadata", labels, f"a mapping of at most {MAX_LABELS} labels")
+    for key, label in labels.items():
         if not _is_clean_text(key, MAX_LABEL_KEY_CHARS):
             raise InvalidInputError(
                 "metadata key", key, f"1 to {MAX_LABEL_KEY_CHARS} characters of text without NUL"

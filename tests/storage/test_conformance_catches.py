@@ -428,8 +428,9 @@ class ReadsThePast(MemoryStorage):
         self._past = self.snapshot()
 
     def commit(self, group):
-        self._past = self.snapshot()
-        self._past.open()
+        past = self.snapshot()
+        past.open()
+        self._past = past
         return super().commit(group)
 
     def load(self, pks):

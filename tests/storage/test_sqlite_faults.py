@@ -16,7 +16,7 @@ from claw_actors.errors import (
     StorageUnavailableError,
 )
 from claw_actors.storage.model import WorkflowFilter
-from claw_actors.storage.operations import Advance, Advanced, Create, Send
+from claw_actors.storage.operations import Advance, Advanced, Create, Send, Sent
 from claw_actors.storage.sqlite import SQLiteStorage, watermark, writer
 from claw_actors.storage.sqlite.pool import ReaderPool
 from claw_actors.testing.conformance.samples import a_cancel, a_row, a_start, an_outcome
@@ -268,6 +268,19 @@ def test_a_reader_that_cannot_be_reset_is_not_used_again(path):
     assert len(opened) == 2
 
 
+def test_a_reader_that_cannot_begin_is_used_again(path):
+    """A read that never began leaves nothing to reset."""
+    connection = FaultyConnection(sqlite3.connect(":memory:", isolation_level=None))
+    connection.faults["BEGIN"] = sqlite_error("SQLITE_BUSY")
+    pool = ReaderPool(lambda: connection, "here")
+    with pytest.raises(StorageUnavailableError), pool.snapshot():
+        pass
+    connection.faults.clear()
+    with pool.snapshot() as again:
+        assert again is connection
+    pool.close()
+
+
 def test_a_question_that_sqlite_cannot_take_is_refused(storage):
     """A number past 64 bits is the caller's error, not the storage's."""
     with pytest.raises(InvalidInputError, match="64 bits"):
@@ -361,13 +374,4 @@ def test_tidying_on_a_full_disk_gives_up_quietly(storage, faulty):
     faulty.faults["PRAGMA freelist_count"] = sqlite_error("SQLITE_FULL")
     storage.tidy()
     faulty.faults.clear()
-    assert storage.commit([step(), Send("one", a_cancel())]) == [
-        Advanced(1),
-        storage_sent(storage),
-    ]
-
-
-def storage_sent(storage):
-    from claw_actors.storage.operations import Sent
-
-    return Sent(1, 2)
+    assert storage.commit([step(), Send("one", a_cancel())]) == [Advanced(1), Sent(1, 2)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 import attrs
 import pytest
 
@@ -151,12 +153,14 @@ def test_only_so_many_journals_are_remembered(storage):
     assert [journal.known(pk) is not None for pk in (1, 2, 3)] == [False, True, True]
 
 
-def test_a_forgotten_journal_with_queued_entries_is_read_after_them(storage):
+def test_a_forgotten_journal_with_queued_entries_is_read_after_them(storage, trace):
     """Numbers are never given twice, even when a head is forgotten within its group."""
     storage._session.writer._transaction._journal._max_heads = 1
     create(storage, "one", "two")
+    trace.clear()
     steps = [advance("a"), advance("b", pk=2, id="two")] * 3
     assert storage.commit(steps) == [Advanced(n) for n in (1, 1, 2, 2, 3, 3)]
+    assert trace.count("BEGIN IMMEDIATE") == 1, "the group was not done again one by one"
 
 
 def test_a_new_life_is_known_at_once(storage):
@@ -199,6 +203,38 @@ def test_whole_times_and_minus_zero_come_back_as_they_are_stored(storage):
     assert loaded.entries[0].started_at == 7.0
 
 
+class Name(enum.StrEnum):
+    ID = "from-an-enum"
+    LABEL = "label"
+
+
+class Number(enum.IntEnum):
+    SEVEN = 7
+
+
+class Seconds(float):
+    """What numeric libraries make of a float."""
+
+
+def test_subclasses_of_plain_types_are_stored_as_what_they_are(storage):
+    """Enums, booleans and foreign floats read back plain, and their checksums agree."""
+    row = attrs.evolve(
+        a_row(Name.ID, metadata={Name.LABEL: Name.LABEL}),
+        version=Number.SEVEN,
+        recoveries=True,
+        wake_at=Seconds(2.5),
+    )
+    entry = attrs.evolve(an_outcome(Name.LABEL), attempt=True, at=Seconds(2.5), after=Number.SEVEN)
+    work = attrs.evolve(open_work(Name.ID), attempt=Number.SEVEN)
+    storage.commit([Create(row, (a_start(), entry)), SaveTask(Name.ID, opened=work)])
+    loaded = storage.load([1])[0]
+    assert loaded.row == attrs.evolve(row, pk=1)
+    assert type(loaded.row.id) is str
+    assert loaded.row.id == "from-an-enum"
+    assert loaded.entries[1] == attrs.evolve(entry, n=1)
+    assert loaded.open_tasks == (work,)
+
+
 # -- refusals ---------------------------------------------------------------------------------
 
 
@@ -208,12 +244,13 @@ def test_whole_times_and_minus_zero_come_back_as_they_are_stored(storage):
         Advance(1, "one", 0, (an_outcome("fine"), an_outcome("\ud800"))),
         Advance(1, "one", 0, (an_outcome("fine"), an_outcome("late", at=float("nan")))),
         Advance(1, "one", 0, (an_outcome("big", after=2**63),)),
+        Advance(1, "one", 0, (an_outcome("fine"), an_outcome("text", value="no bytes"))),
         Advance(1, "one", 0, (an_outcome("fine"),), change=RowChange(restarts=(float("inf"),))),
         Advance(1, "one", 0, (an_outcome("fine"),), opened=(attrs.evolve(open_work(), name=None),)),
         SaveTask("one", opened=attrs.evolve(open_work(), attempt="many")),
         SaveWorkflow("one", 1, RowChange(description=5), (an_outcome("fine"),)),
         Create(attrs.evolve(a_row("new"), seed=2**64), (a_start(),)),
-        Create(attrs.evolve(a_row("new"), metadata={"k": 5}), (a_start(),)),
+        Create(attrs.evolve(a_row("new"), version=1.0), (a_start(),)),
         Atomic((Create(a_row("new"), (a_start(),)), Send("one", an_outcome("\ud800")))),
     ],
     ids=lambda bad: type(bad).__name__,
@@ -310,6 +347,6 @@ def test_labels_follow_the_row(storage):
 def test_status_is_stored_as_text(storage, raw):
     """Other programs can read it."""
     create(storage)
-    assert raw("SELECT status, kind FROM claw_workflow, claw_journal") == [
+    assert raw("SELECT w.status, kind FROM claw_workflow AS w, claw_journal") == [
         (Status.PENDING.value, "start")
     ]

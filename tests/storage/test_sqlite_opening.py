@@ -126,14 +126,11 @@ def test_all_files_are_private_whatever_the_umask(path):
     storage.close()
     assert mode(path.parent) == 0o700
     assert found == {
-        name: 0o600
-        for name in (
-            "workflows.db",
-            "workflows.db-wal",
-            "workflows.db-shm",
-            "workflows.db.lock",
-            "workflows.db.mark",
-        )
+        "workflows.db": 0o600,
+        "workflows.db-wal": 0o600,
+        "workflows.db-shm": 0o600,
+        "workflows.db.lock": 0o600,
+        "workflows.db.mark": 0o600,
     }
 
 
@@ -205,8 +202,11 @@ def test_every_table_is_strict(storage, raw):
     assert count == [(8,)]
 
 
-def test_a_setting_that_is_not_taken_stops_the_opening(path, monkeypatch):
-    """A pragma that silently does nothing is found by reading it back."""
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_setting_that_is_not_taken_stops_the_opening(path, monkeypatch, exists):
+    """A pragma that silently does nothing is found by reading it back, by readers and writer."""
+    if exists:
+        fill(path).close()
     monkeypatch.setitem(connections._SETTINGS, "page_size", 100)
     with pytest.raises(StorageUnavailableError, match="does not take page_size = 100"):
         SQLiteStorage(path).open()

@@ -87,7 +87,7 @@ class SQLiteStorage(Backend):
             )
         except OSError as error:
             raise StorageUnavailableError(self._path, str(error)) from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise read_failed(error, self._path) from error
         return self._session.report
 

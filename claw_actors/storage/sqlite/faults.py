@@ -66,7 +66,10 @@ def corrupt(where: str, reason: str) -> StorageCorruptError:
 
 def read_failed(error: BaseException, where: str) -> ClawError:
     """Map an error of a read, or of opening: nothing was at stake."""
-    if primary_code(error) in _DAMAGE:
+    # A value too big to be read was never written; and sqlite3 cannot even decode SQLite's
+    # message if that quotes a damaged schema.
+    too_big = primary_code(error) == sqlite3.SQLITE_TOOBIG
+    if primary_code(error) in _DAMAGE or too_big or isinstance(error, UnicodeDecodeError):
         return corrupt(where, _reason(error))
     if isinstance(error, CULPRITS):
         return _unacceptable(error)

@@ -8,7 +8,8 @@ what drives the walk is chosen here, the most selective condition first:
 3. statuses: one walk down (status, pk) per status, merged, so that a page costs a page;
 4. otherwise all workflows, newest first.
 
-``+column`` keeps the planner from the other indexes.
+``+column`` keeps the planner from the other indexes, and from walking all keys only because
+they are in order.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ def _driven(query: WorkflowFilter) -> tuple[str, str, _Conditions]:
     """Choose the tables, the key to order by, and make all conditions but the statuses."""
     conditions = _Conditions()
     source, key = _ALL, "w.pk"
+    if query.id_prefix or query.created_after is not None:
+        key = "+w.pk"
     labels = sorted(query.metadata.items())
     if labels:
         source, key = _LABELLED, "t.wf"

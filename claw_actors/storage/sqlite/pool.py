@@ -47,7 +47,7 @@ class ReaderPool:
                     yield connection
                 finally:
                     self._give_back(connection)
-            except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+            except (sqlite3.Error, OverflowError, UnicodeError) as error:
                 raise read_failed(error, self._where) from error
 
     def close(self) -> None:

@@ -6,6 +6,8 @@ import logging
 import sqlite3
 from collections.abc import Sequence
 
+import attrs
+
 from ..._core.journal import Entry, EntryKind, OpenTask, effective
 from ...errors import NotFoundError, StorageCorruptError
 from ..model import WorkflowFilter
@@ -74,19 +76,12 @@ class Reader:
             total = None
             if query.include_total:
                 ((total,),) = _all(connection, *listing.count(query))
-            found = _all(connection, *listing.page(query))
-            items: list[StoredWorkflow] = []
-            for values in found[: query.limit]:
-                try:
-                    row = read_workflow(values, self._where).row
-                    items.append(
-                        self._with_payloads(connection, row)
-                        if query.include_payloads
-                        else StoredWorkflow(row=row)
-                    )
-                except StorageCorruptError as error:
-                    _log.warning("left out of a list: %s", error)
-        return Listing(items=tuple(items), total=total, more=len(found) > query.limit)
+            items, last_pk = self._page(connection, query)
+            while not items and last_pk is not None:
+                # All of it was damaged; an empty page would look like the last one.
+                query = attrs.evolve(query, after=last_pk, offset=0)
+                items, last_pk = self._page(connection, query)
+        return Listing(items=tuple(items), total=total, more=last_pk is not None)
 
     def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
         """Read a page of what recovery must bring back."""
@@ -112,6 +107,24 @@ class Reader:
         # Hints, straight from the index: whoever is woken is loaded, and checked, first.
         with self._pool.snapshot() as connection:
             return _all(connection, statements.SELECT_WAKE_TIMES, (*after, limit))
+
+    def _page(
+        self, connection: sqlite3.Connection, query: WorkflowFilter
+    ) -> tuple[list[StoredWorkflow], int | None]:
+        """Read what can be read of a page, and the key of its last row if others follow."""
+        found = _all(connection, *listing.page(query))
+        items: list[StoredWorkflow] = []
+        for values in found[: query.limit]:
+            try:
+                row = read_workflow(values, self._where).row
+                items.append(
+                    self._with_payloads(connection, row)
+                    if query.include_payloads
+                    else StoredWorkflow(row=row)
+                )
+            except StorageCorruptError as error:
+                _log.warning("left out of a list: %s", error)
+        return items, found[query.limit - 1][0] if len(found) > query.limit else None
 
     # -- parts ----------------------------------------------------------------------------------
 

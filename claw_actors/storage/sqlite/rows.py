@@ -54,7 +54,17 @@ TASK_COLUMNS: Final = (
     "details", "error", "crc",
 )  # fmt: skip
 
+_WORKFLOW_TYPES: Final = (
+    int, str, str, int, str, int, int, str, int, int, int, str, float, float, float, float, int,
+    str, str, str, str, str,
+)  # fmt: skip
+_ENTRY_TYPES: Final = (
+    int, int, int, str, str, str, str, int, int, int, float, float, bytes, int, int,
+)  # fmt: skip
+_TASK_TYPES: Final = (int, int, str, str, str, int, float, float, str, str)
+
 _JSON: Final = 0  # the codec column
+NO_CHECKSUM: Final = -1
 _TIMES: Final = struct.Struct("<dd")
 
 
@@ -79,13 +89,49 @@ def seal(columns: Values, payload: bytes | None = None) -> int:
     ``ascii`` and not ``repr``: what counts as printable changes from one Python to the next.
     """
     text = ascii(columns).encode()
-    # The start value tells an empty payload from none.
-    return zlib.crc32(text) if payload is None else zlib.crc32(payload, zlib.crc32(text, 1))
+    if payload is None:
+        return zlib.crc32(text)
+    try:
+        # The start value tells an empty payload from none.
+        return zlib.crc32(payload, zlib.crc32(text, 1))
+    except TypeError:  # no bytes: damage, or a value that its STRICT column will refuse
+        return NO_CHECKSUM
+
+
+# The types of rows that need no second look. Few: one per table (their rows differ in length)
+# and combination of columns that are None.
+_known_shapes: set[tuple[type, ...]] = set()
+
+
+def _fit(columns: Values, types: tuple[type, ...]) -> Values:
+    """Make the values that SQLite gives back, so that the checksum is about the same ones.
+
+    SQLite turns the number 5 into the text "5" where a column is text, an enum into what it is
+    made of, ``True`` into 1. A checksum over what was given would call that damage later.
+
+    Raises:
+        TypeError: a value is not of its column's type.
+    """
+    shape = tuple(map(type, columns))
+    if shape in _known_shapes:
+        return columns
+    fitted = tuple(map(_plain, columns, types))
+    _known_shapes.add(tuple(map(type, fitted)))
+    return fitted
+
+
+def _plain(value: Any, wanted: type) -> Any:
+    if value is None or type(value) is wanted:
+        return value
+    if not isinstance(value, wanted):
+        raise TypeError(f"{value!r} where {wanted.__name__} is needed")
+    # Not str(value): that is what an enum shows, not what it is.
+    return str.__str__(value) if isinstance(value, str) else wanted(value)
 
 
 def _seconds(value: float | None) -> float | None:
     """Make the float that SQLite gives back: not an int, and never -0.0."""
-    return None if value is None else value + 0.0
+    return None if value is None else float(value) + 0.0
 
 
 def _compact(value: object) -> str:
@@ -97,7 +143,7 @@ def _compact(value: object) -> str:
 
 def workflow_values(row: WorkflowRow, parent_pk: int | None) -> Values:
     """Make the values of ``WORKFLOW_COLUMNS``."""
-    columns = (
+    columns: Values = (
         row.pk,
         row.id,
         row.name,
@@ -111,7 +157,7 @@ def workflow_values(row: WorkflowRow, parent_pk: int | None) -> Values:
         row.recoveries,
         _compact([_seconds(at) for at in row.restarts]),
         _seconds(row.wake_at),
-        row.created_at + 0.0,
+        _seconds(row.created_at),
         _seconds(row.started_at),
         _seconds(row.completed_at),
         parent_pk,
@@ -121,6 +167,7 @@ def workflow_values(row: WorkflowRow, parent_pk: int | None) -> Values:
         _compact(dict(row.metadata)),
         row.reason,
     )
+    columns = _fit(columns, _WORKFLOW_TYPES)
     return (*columns, seal(columns))
 
 
@@ -154,7 +201,7 @@ def entry_values(pk: int, run: int, n: int, entry: Entry) -> Values:
     """Make the values of ``ENTRY_COLUMNS``. It runs once per finished task."""
     started_at = entry.started_at
     value = entry.value
-    columns = (
+    columns: Values = (
         pk,
         run,
         n,
@@ -165,12 +212,13 @@ def entry_values(pk: int, run: int, n: int, entry: Entry) -> Values:
         entry.after,
         entry.life,
         entry.attempt,
-        None if started_at is None else started_at + 0.0,
-        entry.at + 0.0,
+        None if started_at is None else float(started_at) + 0.0,
+        float(entry.at) + 0.0,
         entry.digest,
         entry.ref,
         _JSON,
     )
+    columns = _fit(columns, _ENTRY_TYPES)
     return (*columns, value, _seal_entry(columns, value))
 
 
@@ -180,7 +228,7 @@ def _seal_entry(columns: Values, value: bytes | None) -> int:
     try:
         times = _TIMES.pack(math.nan if started_at is None else started_at, at)
     except struct.error:  # only damage turns a time into something else
-        return -1
+        return NO_CHECKSUM
     return seal((*columns[:10], *columns[12:], times), value)
 
 
@@ -223,7 +271,7 @@ def read_entry(values: Values, id: str, where: str) -> Entry:
 
 def task_values(pk: int, run: int, task: OpenTask) -> Values:
     """Make the values of ``TASK_COLUMNS``."""
-    columns = (
+    columns: Values = (
         pk,
         run,
         task.op,
@@ -235,6 +283,7 @@ def task_values(pk: int, run: int, task: OpenTask) -> Values:
         _compact(task.depends_on),
         None,
     )
+    columns = _fit(columns, _TASK_TYPES)
     return (*columns, task.error, seal(columns, task.error))
 
 

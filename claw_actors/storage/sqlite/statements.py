@@ -111,7 +111,7 @@ WITH page (pk) AS (
   UNION ALL
   SELECT pk FROM claw_workflow WHERE status = 'running' AND pk > ?1 AND +id IS NOT NULL
   UNION ALL
-  SELECT pk FROM claw_workflow
+  SELECT +pk FROM claw_workflow
   WHERE wake_at <= ?2 AND +status = 'waiting' AND +pk > ?1 AND +id IS NOT NULL
   ORDER BY pk LIMIT ?3
 )

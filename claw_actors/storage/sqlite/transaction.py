@@ -118,9 +118,7 @@ class Transaction:
             raise
         self._connection.execute(statements.RELEASE)
 
-    def _do(
-        self, operation: Create | Claim | Send | SaveWorkflow | SaveTask | Delete
-    ) -> Answer:
+    def _do(self, operation: Create | Claim | Send | SaveWorkflow | SaveTask | Delete) -> Answer:
         match operation:
             case Create():
                 return self._create(operation)

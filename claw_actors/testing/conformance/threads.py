@@ -20,27 +20,38 @@ if TYPE_CHECKING:
 
 READERS = 2
 READS = 15
+COMMITS = 15
 
 
 def _write_while_reading(write: Callable[[], None], read: Callable[[], None]) -> None:
-    """Call ``write`` until each of several threads has called ``read`` often enough.
+    """Call ``write`` in this thread and ``read`` in others, each often and beside the other.
 
-    So the two overlap, however fast either is.
+    Neither side ends before the other has had its turns, however fast it is. The last read is
+    made when nothing is written any more.
     """
     started = threading.Barrier(READERS + 1)
+    ended = threading.Event()
+    commits = 0
 
     def read_often() -> None:
         started.wait()
-        for _ in range(READS):
+        reads = 0
+        while not ended.is_set() and (reads < READS or commits < COMMITS):
             read()
+            reads += 1
 
     with ThreadPoolExecutor(READERS) as pool:
         readers = [pool.submit(read_often) for _ in range(READERS)]
         started.wait()
-        while not all(reader.done() for reader in readers):
-            write()
+        try:
+            while not all(reader.done() for reader in readers):
+                write()
+                commits += 1
+        finally:
+            ended.set()  # a write that fails must not leave the readers waiting for it
     for reader in readers:
         reader.result()
+    read()
 
 
 @case

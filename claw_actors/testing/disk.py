@@ -1,0 +1,163 @@
+"""A disk for simulated crashes: what is committed, what would survive, and when to die."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from .._core.journal import Entry, OpenTask
+from ..errors import OutcomeUnknownError, StorageCorruptError, StorageUnavailableError
+from ..storage.backend import Backend, OpenReport
+from ..storage.memory import MemoryStorage
+from ..storage.model import WorkflowFilter
+from ..storage.operations import Advance, Advanced, Operation, Result
+from ..storage.records import Listing, Loaded, StoredWorkflow, Unfinished
+
+__all__ = ["CrashPoint", "FakeDisk", "When"]
+
+
+class When(enum.Enum):
+    """Where in a commit the process dies."""
+
+    BEFORE = "before"
+    """Nothing of the commit is on disk."""
+    INSIDE = "inside"
+    """It is on disk, and nobody was told."""
+    AFTER = "after"
+    """It is on disk, and those who waited for it were told and may have gone on a little."""
+
+
+@attrs.frozen
+class CrashPoint:
+    """A moment to die.
+
+    Attributes:
+        commit: which commit of the process's life, from 1.
+        when: where in it.
+        ticks: for ``AFTER``, how many scheduler ticks later.
+    """
+
+    commit: int
+    when: When
+    ticks: int = 0
+
+    def __str__(self) -> str:
+        later = f", {self.ticks} ticks later" if self.ticks else ""
+        return f"{self.when.value} commit {self.commit}{later}"
+
+
+class FakeDisk(Backend):
+    """A memory backend with a disk below it, which keeps what was synced when the process dies.
+
+    Attributes:
+        commits: how many groups were committed in this life.
+        acknowledged: for each workflow's key, the number of the last entry that storage has said
+            is durable.
+        is_dead: whether the process has died.
+    """
+
+    blocking = False
+
+    def __init__(self, surviving: MemoryStorage, crash: CrashPoint | None) -> None:
+        self.commits = 0
+        self.acknowledged: dict[int, int] = {}
+        self._working = surviving.snapshot()
+        self._synced = surviving
+        self._crash = crash
+        self.is_dead = False
+        self._on_dying: Callable[[int], None] = lambda ticks: None
+
+    @property
+    def where(self) -> str:
+        return "a fake disk"
+
+    def when_dying(self, notify: Callable[[int], None]) -> None:
+        """Have ``notify`` called with the ticks left, when the crash point ``AFTER`` is reached."""
+        self._on_dying = notify
+
+    def die(self) -> None:
+        """From now on nothing is written or read any more."""
+        self.is_dead = True
+
+    def surviving(self) -> MemoryStorage:
+        """Return what a process that starts now would find."""
+        return self._synced.snapshot()
+
+    def sync(self) -> None:
+        """Make durable what is committed."""
+        self._synced = self._working.snapshot()
+
+    def _check_alive(self) -> None:
+        if self.is_dead:
+            raise StorageUnavailableError(self.where, "the process is dead")
+
+    # -- writing ------------------------------------------------------------------------------------
+
+    def open(self) -> OpenReport:
+        report = self._working.open()
+        self.sync()  # the owner row
+        return report
+
+    def close(self) -> None:
+        if not self.is_dead:
+            self._working.close()
+            self.sync()
+
+    def abandon(self) -> None:
+        self.is_dead = True
+
+    def commit(self, group: Sequence[Operation]) -> list[Result]:
+        if self.is_dead:
+            raise OutcomeUnknownError(self.where, "the process is dead")
+        self.commits += 1
+        point = self._crash if self._crash and self._crash.commit == self.commits else None
+        if point and point.when is When.BEFORE:
+            self.is_dead = True
+            raise OutcomeUnknownError(self.where, "died before the commit")
+        results = self._working.commit(group)
+        self.sync()
+        if point and point.when is When.INSIDE:
+            self.is_dead = True
+            raise OutcomeUnknownError(self.where, "died inside the commit")
+        self._acknowledge(group, results)
+        if point:
+            self._on_dying(point.ticks)
+        return results
+
+    def _acknowledge(self, group: Sequence[Operation], results: Sequence[Result]) -> None:
+        for operation, result in zip(group, results, strict=True):
+            if isinstance(operation, Advance) and isinstance(result, Advanced):
+                self.acknowledged[operation.pk] = result.n
+
+    def tidy(self) -> None:
+        """Do nothing: there is no space to give back."""
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    def get_workflow(self, id: str) -> StoredWorkflow:
+        self._check_alive()
+        return self._working.get_workflow(id)
+
+    def list_workflows(self, query: WorkflowFilter) -> Listing:
+        self._check_alive()
+        return self._working.list_workflows(query)
+
+    def read_tasks(
+        self, workflow_id: str, op: str | None = None
+    ) -> tuple[list[Entry], list[OpenTask]]:
+        self._check_alive()
+        return self._working.read_tasks(workflow_id, op)
+
+    def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
+        self._check_alive()
+        return self._working.load(pks)
+
+    def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
+        self._check_alive()
+        return self._working.list_unfinished(after_pk, due_by, limit)
+
+    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[tuple[float, int, str]]:
+        self._check_alive()
+        return self._working.list_wake_times(after, limit)

@@ -1,0 +1,129 @@
+"""How SQLite means to run our statements: by index, and without sorting what is in order."""
+
+from __future__ import annotations
+
+import pytest
+
+from claw_actors.storage.model import WorkflowFilter
+from claw_actors.storage.operations import Create
+from claw_actors.storage.sqlite import listing, statements
+from claw_actors.testing.conformance.samples import a_row, a_start
+
+
+@pytest.fixture
+def plan(storage):
+    """Explain a statement on a storage that holds something."""
+    storage.commit([Create(a_row(f"w{n}"), (a_start(),)) for n in range(20)])
+    connection = storage._session.writer.connection
+
+    def explain(sql, parameters=()):
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
+        return [row[3] for row in rows]
+
+    return explain
+
+
+def using(plan, index):
+    """Tell whether some step of a plan searches by this index."""
+    return any(step.startswith("SEARCH") and index in step for step in plan)
+
+
+def sorts(plan):
+    """Tell whether more than the page itself, a bounded list, is put in order."""
+    found = plan[: plan.index("SCAN page")] if "SCAN page" in plan else plan
+    return any("TEMP B-TREE" in step for step in found)
+
+
+def scans(plan):
+    """Return the tables that are walked from end to end; a page of keys is none."""
+    fine = ("SCAN page", "SCAN CONSTANT ROW")
+    return [step for step in plan if step.startswith("SCAN") and step not in fine]
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (WorkflowFilter(status="running"), "claw_workflow_status (status=?)"),
+        (WorkflowFilter(status=["running", "failed"]), "claw_workflow_status (status=?)"),
+        (WorkflowFilter(status="running", after=9), "claw_workflow_status (status=? AND pk<?)"),
+        (WorkflowFilter(parent="w1"), "claw_workflow_parent (parent=?)"),
+        (WorkflowFilter(parent="w1", status="running"), "claw_workflow_parent (parent=?)"),
+        (WorkflowFilter(metadata={"k": "v"}), "PRIMARY KEY (key=? AND value=?)"),
+        (WorkflowFilter(metadata={"k": "v"}, after=9), "PRIMARY KEY (key=? AND value=? AND wf<?)"),
+        (WorkflowFilter(metadata={"k": "v", "l": "w"}, status="running"), "(key=? AND value=?)"),
+    ],
+)
+def test_a_page_is_walked_in_order_by_its_index(plan, query, index):
+    """Nothing is scanned or sorted: a page costs a page, however many workflows there are."""
+    found = plan(*listing.page(query))
+    assert using(found, index), found
+    assert not scans(found), found
+    assert not sorts(found), found
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (WorkflowFilter(created_after=5.0), "claw_workflow_created (created_at>?)"),
+        (WorkflowFilter(created_after=5.0, status="running"), "claw_workflow_created"),
+        (
+            WorkflowFilter(created_after=5.0, created_before=6.0),
+            "claw_workflow_created (created_at>? AND created_at<?)",
+        ),
+        (WorkflowFilter(id_prefix="w"), "sqlite_autoindex_claw_workflow_1 (id>? AND id<?)"),
+    ],
+)
+def test_a_window_is_found_by_its_index(plan, query, index):
+    """Only what lies in the window is read."""
+    found = plan(*listing.page(query))
+    assert using(found, index), found
+    assert not scans(found), found
+
+
+def test_a_page_of_everything_is_a_walk_along_the_keys(plan):
+    """The newest come first without sorting."""
+    assert not sorts(plan(*listing.page(WorkflowFilter())))
+
+
+def test_totals_by_status_come_from_an_index_alone(plan):
+    """Counting a status reads no row."""
+    found = plan(*listing.count(WorkflowFilter(status=["running", "failed"])))
+    assert any("COVERING INDEX claw_workflow_status (status=?)" in step for step in found), found
+    assert not scans(found), found
+
+
+def test_recovery_reads_what_it_brings_back_and_no_more(plan):
+    """Pending and running ones by status, waiting ones by their time."""
+    found = plan(statements.SELECT_UNFINISHED, (0, 5.0, 10))
+    by_status = [s for s in found if "claw_workflow_status (status=? AND pk>?)" in s]
+    assert len(by_status) == 2
+    assert using(found, "claw_workflow_wake (wake_at<?)"), found
+    assert not scans(found), found
+
+
+def test_the_next_wake_times_come_in_order_from_their_index(plan):
+    """The timer's question costs what it answers."""
+    found = plan(statements.SELECT_WAKE_TIMES, (0.0, 0, 10))
+    assert using(found, "claw_workflow_wake (wake_at>?)"), found
+    assert not sorts(found), found
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters", "index"),
+    [
+        (statements.SELECT_ENTRIES, (1, 1), "claw_journal_run (wf=? AND run=?)"),
+        (statements.SELECT_LAST_N, (1, 1), "claw_journal_run (wf=? AND run=?)"),
+        (statements.SELECT_START, (1, 1), "claw_journal_run (wf=? AND run=? AND n=?)"),
+        (statements.SELECT_ENDS, (1, 1), "claw_journal_end (wf=? AND run=?)"),
+        (statements.SELECT_TASKS, (1, 1), "sqlite_autoindex_claw_task_1 (wf=? AND run=?)"),
+        (statements.SELECT_TOMBSTONES, (), "sqlite_autoindex_claw_workflow_1 (id=?)"),
+        *((delete, (1, 10), "(wf=?") for delete, _ in statements.DELETE_PIECES),
+        *((left, (1,), "(wf=?") for _, left in statements.DELETE_PIECES),
+    ],
+)
+def test_what_hangs_on_a_workflow_is_found_by_its_key(plan, sql, parameters, index):
+    """Nothing is scanned or sorted to load, to end or to delete one workflow."""
+    found = plan(sql, parameters)
+    assert using(found, index), found
+    assert not scans(found), found
+    assert not sorts(found), found

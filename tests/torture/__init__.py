@@ -1,0 +1,1 @@
+"""Real processes, real files, real SIGKILL: what must hold after each of them."""
