@@ -36,6 +36,9 @@ __all__ = ["AsyncTask", "Restart", "Retry", "Task", "ThreadTask", "Workflow", "t
 
 P = ParamSpec("P")
 R = TypeVar("R")
+# What returns an int is also something that returns a float: so a checker accepts
+# `total: float = await ctx.run(count, ...)`, and workflows of all results in one list.
+R_co = TypeVar("R_co", covariant=True)
 
 ONCE = Retry(max_attempts=1)
 """The default: effects are repeated only where the author says that they may be."""
@@ -71,7 +74,7 @@ def _refuse_direct_call(name: str) -> NoReturn:
 
 
 @attrs.frozen(eq=False)
-class Task(Generic[P, R]):
+class Task(Generic[P, R_co]):
     """A unit of work with effects; made by :func:`task`.
 
     Outside workflow code, calling it calls the function. In workflow code only
@@ -99,7 +102,7 @@ class Task(Generic[P, R]):
         id: str | None = None,
         retry: Retry | None = None,
         timeout: float | None = None,
-    ) -> Task[P, R]:
+    ) -> Task[P, R_co]:
         """Return this task with some options changed for one use.
 
         ``await ctx.run(charge.options(id="deposit"), order)``.
@@ -116,14 +119,14 @@ class Task(Generic[P, R]):
         if id is not None:
             changes["id"] = _check_name(id, "task")
         given = {name: value for name, value in changes.items() if value is not None}
-        return cast("Task[P, R]", attrs.evolve(cast("Any", self), **given))
+        return cast("Task[P, R_co]", attrs.evolve(cast("Any", self), **given))
 
 
 @attrs.frozen(eq=False)
-class AsyncTask(Task[P, R]):
+class AsyncTask(Task[P, R_co]):
     """A task whose body is an async function: it runs in the workflow's own Trio task."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, object, R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, object, R_co]:
         """Call the function itself.
 
         Raises:
@@ -131,18 +134,18 @@ class AsyncTask(Task[P, R]):
         """
         if place.get() is Place.WORKFLOW:
             _refuse_direct_call(self.name)
-        return cast("Coroutine[object, object, R]", self.fn(*args, **kwargs))
+        return cast("Coroutine[object, object, R_co]", self.fn(*args, **kwargs))
 
 
 @attrs.frozen(eq=False)
-class ThreadTask(Task[P, R]):
+class ThreadTask(Task[P, R_co]):
     """A task whose body is a plain function: it runs in a worker thread.
 
     A thread cannot be interrupted: on a timeout or a cancellation it is abandoned, and keeps its
     place among the worker threads until it ends.
     """
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function itself.
 
         Raises:
@@ -150,7 +153,7 @@ class ThreadTask(Task[P, R]):
         """
         if place.get() is Place.WORKFLOW:
             _refuse_direct_call(self.name)
-        return cast("R", self.fn(*args, **kwargs))
+        return cast("R_co", self.fn(*args, **kwargs))
 
 
 class _TaskDecorator:
@@ -161,9 +164,9 @@ class _TaskDecorator:
 
     # A coroutine function fits both overloads; it is the first that is meant.
     @overload
-    def __call__(  # type: ignore[overload-overlap]
+    def __call__(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
         self,
-        fn: Callable[P, Coroutine[object, object, R]],  # pyright: ignore[reportOverlappingOverload]
+        fn: Callable[P, Coroutine[object, object, R]],
     ) -> AsyncTask[P, R]: ...
     @overload
     def __call__(self, fn: Callable[P, R]) -> ThreadTask[P, R]: ...
@@ -179,8 +182,8 @@ class _TaskDecorator:
 
 # A coroutine function fits the first two overloads; it is the first that is meant.
 @overload
-def task(  # type: ignore[overload-overlap]
-    fn: Callable[P, Coroutine[object, object, R]],  # pyright: ignore[reportOverlappingOverload]
+def task(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    fn: Callable[P, Coroutine[object, object, R]],
     /,
 ) -> AsyncTask[P, R]: ...
 @overload
@@ -222,7 +225,7 @@ def task(
 
 
 @attrs.frozen(eq=False)
-class Workflow(Generic[P, R]):
+class Workflow(Generic[P, R_co]):
     """An async function ``(ctx, *args)`` whose progress is durable; made by :func:`workflow`.
 
     Calling it with a context calls the function, as a part of the calling workflow.
@@ -235,13 +238,13 @@ class Workflow(Generic[P, R]):
         failures: exceptions that fail the workflow at once, instead of being a crash.
     """
 
-    fn: Callable[Concatenate[Context, P], Awaitable[R]]
+    fn: Callable[Concatenate[Context, P], Awaitable[R_co]]
     name: str
     version: int = 1
     restart: Restart = Restart()  # noqa: RUF009 - immutable
     failures: tuple[type[Exception], ...] = ()
 
-    def __call__(self, ctx: Context, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
+    def __call__(self, ctx: Context, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R_co]:
         """Call the function itself, as a part of the workflow that ``ctx`` belongs to."""
         return self.fn(ctx, *args, **kwargs)
 

@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinxcontrib_trio",  # shows what is async, a context manager, an iterator
     "lifecycle",  # docs/_ext
+    "records",
 ]
 exclude_patterns = ["_build"]
 html_theme = "furo"
@@ -32,8 +33,11 @@ napoleon_numpy_docstring = False
 # "Attributes:" becomes a list inside the class: as directives of their own, attributes would
 # stand twice, beside the annotated fields that autodoc finds.
 napoleon_use_ivar = True
+napoleon_attr_annotations = False  # they stand in the signature
 
+autoclass_content = "both"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
+# Not as they are written: of a field of a record that would be attrs' own code.
+autodoc_preserve_defaults = False

@@ -133,16 +133,6 @@ async def read_recorded(database: Path) -> Recorded:
     return Recorded(tuple(effects), to_replay)
 
 
-def take_stock(database: Path) -> Recorded:
-    try:
-        return trio.run(read_recorded, database)
-    except BaseExceptionGroup as group:
-        # Ctrl-C, if it strikes inside of a nursery.
-        if group.subgroup(KeyboardInterrupt) is not None:
-            raise KeyboardInterrupt from None
-        raise
-
-
 # -- killing ----------------------------------------------------------------------------------------
 
 
@@ -210,6 +200,8 @@ class Trial:
         self._points: list[int] = []
         self._touched: set[str] = set()
         self._progress = Progress()
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._is_interrupted = False
 
     def run(self) -> list[Check]:
         """Run the worker until it has finished, through all kills; then judge.
@@ -217,20 +209,35 @@ class Trial:
         Raises:
             NothingToDoError: there is not one file.
             WorkerFailedError: the worker ended by itself, and not as it should.
+            KeyboardInterrupt: by Ctrl-C, when the worker is gone.
         """
+        # Raised at any line, it could leave a worker behind that nobody knows of.
+        handler = signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            return self._run()
+        finally:
+            signal.signal(signal.SIGINT, handler)
+
+    def _interrupt(self, *_: object) -> None:
+        self._is_interrupted = True
+        if self._worker is not None:
+            self._worker.kill()
+
+    def _run(self) -> list[Check]:
         recorded = Recorded((), 0)
         while self._live(recorded.to_replay):
-            recorded = take_stock(self._database)
+            recorded = trio.run(read_recorded, self._database)
             kill = Kill(len(self.starts), frozenset(recorded.effects))
             self.kills.append(kill)
             self._progress.say(
                 f"SIGKILL {len(self.kills)} at file {len(self._touched):,} of {self.files:,}:"
                 f" {len(kill.recorded):,} recorded, {len(in_flight(self.starts, kill)):,} in flight"
             )
+        recorded = trio.run(read_recorded, self._database)
         struck, left = len(self.kills), len(self._points)
         return [
             Check("every SIGKILL has struck", not left, f"{struck} of {struck + left}"),
-            *judge(self.files, self.starts, self.kills, take_stock(self._database).effects),
+            *judge(self.files, self.starts, self.kills, recorded.effects),
         ]
 
     def _live(self, to_replay: int) -> bool:
@@ -242,20 +249,30 @@ class Trial:
             stdout=subprocess.PIPE,
             start_new_session=True,  # so that Ctrl-C comes here, and only here
         ) as worker:
-            assert worker.stdout is not None
+            self._worker = worker  # from here on, Ctrl-C kills it
             try:
-                for line in worker.stdout:
-                    self._hear(line.decode("ascii").split(), life, worker)
-                    if life.news and not life.expected:
-                        self._show(life)
+                if not self._is_interrupted:
+                    self._watch(worker, life)
             except BaseException:
                 worker.kill()
                 raise
+            if self._is_interrupted:
+                worker.kill()
+        if self._is_interrupted:
+            raise KeyboardInterrupt
         if life.news or life.expected:
             self._show(life)
         if worker.returncode != (-signal.SIGKILL if life.is_killed else 0):
             raise WorkerFailedError(f"the worker ended by itself, status {worker.returncode}")
         return life.is_killed
+
+    def _watch(self, worker: subprocess.Popen[bytes], life: Life) -> None:
+        """Listen to the worker until it says nothing more."""
+        assert worker.stdout is not None
+        for line in worker.stdout:
+            self._hear(line.decode("ascii").split(), life, worker)
+            if life.news and not life.expected:
+                self._show(life)
 
     def _hear(self, words: list[str], life: Life, worker: subprocess.Popen[bytes]) -> None:
         """Take note of one line of the worker."""

@@ -191,9 +191,9 @@ async def work(job: Job, recorded: int) -> None:
         config=RuntimeConfig(max_recoveries=1_000),
     ) as runtime:
         recovered = runtime.statistics().active + runtime.statistics().ended
-        while runtime.statistics().replayed < recorded:  # noqa: ASYNC110 - figures to look at
+        while (now := runtime.statistics()).replayed < recorded and now.active:  # noqa: ASYNC110
             await trio.sleep(0.001)
-        tell(f"recovered {recovered} {runtime.statistics().replayed}")
+        tell(f"recovered {recovered} {now.replayed}")
         # `start` attaches to what is there already, so nothing here asks which life this is.
         planned = await runtime.start(plan_backup, job, id="plan")
         plan = await planned.result()

@@ -16,7 +16,16 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Entry", "EntryKind", "EntryStatus", "OpenTask", "effective"]
+__all__ = [
+    "CANCEL_OP",
+    "END_OP",
+    "RETRY_OP",
+    "Entry",
+    "EntryKind",
+    "EntryStatus",
+    "OpenTask",
+    "effective",
+]
 
 
 class EntryKind(enum.StrEnum):
@@ -47,6 +56,10 @@ class EntryStatus(enum.StrEnum):
     """On a note: the entry ``ref`` and all that was asked after it count no more."""
 
 
+CANCEL_OP = "/cancel"
+END_OP = "/end"
+RETRY_OP = "/retry"
+
 OUTSIDE = frozenset({EntryKind.CANCEL})
 """Entries that others write into a journal: no code has to ask for them."""
 
@@ -57,7 +70,7 @@ class Entry:
 
     Attributes:
         op: the structural id of the operation, such as ``charge_card#2``; ``""`` for the start,
-            ``"end"``, ``"cancel"`` for what has no operation.
+            and ids that no author can give for what no code asks for (``END_OP``, ``CANCEL_OP``).
         name: the task's name; otherwise the same as ``kind``.
         kind, status: what it records, and how it went.
         at: when it was made, in POSIX seconds.

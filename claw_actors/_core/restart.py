@@ -83,7 +83,8 @@ def decide_restart(
         now: POSIX seconds of this one.
     """
     # A clock that was set back leaves crashes in the future; they count as just now.
-    recent = (*(min(at, now) for at in restarts if now - at < policy.within), now)
+    crashes = (min(at, now) for at in restarts)
+    recent = (*(at for at in crashes if now - at < policy.within), now)
     if len(recent) > policy.max_restarts:
         return Quarantine(recent)
     delay = grown(policy.initial, policy.backoff, len(recent) - 1, policy.maximum)

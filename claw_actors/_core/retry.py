@@ -24,14 +24,15 @@ Matcher: TypeAlias = (
 
 
 def _check_matcher(instance: object, attribute: object, value: Any) -> None:
-    classes = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+    given: object = value
+    classes = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (given,)
     if all(isinstance(cls, type) and issubclass(cls, BaseException) for cls in classes):
         return
-    if callable(value) and not isinstance(value, type):
+    if callable(given) and not isinstance(given, type):
         return
     name = getattr(attribute, "name", "value")
     raise InvalidInputError(
-        name, value, "an exception class, a tuple of them, or a function from exception to bool"
+        name, given, "an exception class, a tuple of them, or a function from exception to bool"
     )
 
 

@@ -1,6 +1,7 @@
 """The Trio shell: what runs workflows on storage and supervision.
 
-- ``runtime``: :class:`Runtime` and ``open_runtime``. ``handle``: :class:`WorkflowHandle`.
+- ``opening``: ``open_runtime``, the order of lives. ``runtime``: :class:`Runtime`.
+- ``statistics``: what it has done. ``handle``: :class:`WorkflowHandle`.
 - ``cells``: what survives an incarnation's death; activation, respawn, quarantine.
 - ``incarnation``: one life of one instance. ``sequencer``: who has the turn, and what is
   delivered next. ``operation``: what a context waits for. ``context``: what workflow code holds.

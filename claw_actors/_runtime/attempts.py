@@ -205,11 +205,12 @@ class Attempts:
                 assert task.timeout is not None
                 return _Raised(TaskTimeoutError(task.timeout))
             what = f"result of task {info.task_id!r}"
-            value, _ = self.codec.round_trip(result, signature.returns, what)
+            try:
+                value, _ = self.codec.round_trip(result, signature.returns, what)
+            except (SerializationError, PayloadTooLargeError) as error:
+                # The effect has happened and must not be repeated.
+                return _Raised(error, final=True)
             return _Returned(value)
-        except (SerializationError, PayloadTooLargeError) as error:
-            # The effect has happened and must not be repeated.
-            return _Raised(error, final=True)
         except BaseException as error:
             parts = leaves(error)
             if any(not isinstance(part, Exception | trio.Cancelled) for part in parts):

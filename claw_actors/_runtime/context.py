@@ -21,7 +21,7 @@ from trio.lowlevel import (
 )
 
 from .._core.identity import Names, derive_seed
-from .._core.journal import Entry, EntryKind, EntryStatus
+from .._core.journal import CANCEL_OP, Entry, EntryKind, EntryStatus
 from ..definitions import Task
 from ..errors import (
     ClawError,
@@ -34,7 +34,6 @@ from ..errors import (
 from ..storage.codec import decode_error
 from ..task_context import TaskInfo, place
 from .operation import BEGIN, Operation
-from .sequencer import CANCEL
 from .signatures import Signature, signature_of
 
 if TYPE_CHECKING:
@@ -101,8 +100,11 @@ class Context:
 
     @property
     def is_replaying(self) -> bool:
-        """Whether the code repeats what it did before. Never decide by it; it is for logging."""
-        return self._sequencer.replaying
+        """Whether the code repeats what it did before. Never decide by it; it is for logging.
+
+        What follows the last checkpoint counts as new: nobody knows whether it was done before.
+        """
+        return self._sequencer.is_replaying
 
     @property
     def is_sealed(self) -> bool:
@@ -116,7 +118,10 @@ class Context:
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that is silent while the past is replayed."""
+        """A logger that is silent while the past is replayed.
+
+        What is said after the last checkpoint before a restart may be said twice, never not at all.
+        """
         return self._log
 
     def now(self) -> float:
@@ -269,7 +274,7 @@ class Context:
         self.trio_task = current_task()
         self.scopes = (scope,)
         self._sequencer.holder = self
-        cancel = Operation(self, self._sequencer.asked(CANCEL, CANCEL, EntryKind.CANCEL))
+        cancel = Operation(self, self._sequencer.asked(CANCEL_OP, "cancel", EntryKind.CANCEL))
         cancel.scope = scope
         self._sequencer.ask(cancel)
 
@@ -322,7 +327,11 @@ class Context:
         return InstanceSealed(self._sequencer.sealed or "it ended")
 
     async def _enter(self) -> None:
-        await checkpoint_if_cancelled()  # already cancelled: keeps the turn, asks for nothing
+        try:
+            await checkpoint_if_cancelled()  # already cancelled: keeps the turn, asks for nothing
+        except trio.Cancelled:
+            self.check_durable()
+            raise
         if self.is_sealed:
             raise self._sealed_error()
 

@@ -7,7 +7,8 @@ about to suspend it. One that does not come from inside an operation is refused 
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+import enum
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from trio.lowlevel import Abort
@@ -37,6 +38,19 @@ def _where(coroutine: object) -> str:
     return place
 
 
+class _Refused(enum.Enum):
+    """When a foreign await is refused."""
+
+    NOW = enum.auto()
+    """Nothing of it is left in Trio: the line raises."""
+    LATER = enum.auto()
+    """It cannot be taken back (a worker thread that was not abandoned): the line raises when it
+    is over."""
+    BY_TRIO = enum.auto()
+    """Trio has taken the refusal, and raises it at the end of its own block: a nursery, which
+    must wait for its children."""
+
+
 class Driver(Generic[T]):
     """Awaits a coroutine of workflow code on behalf of one context."""
 
@@ -62,9 +76,14 @@ class Driver(Generic[T]):
             if not self._context.inside and not self._context.is_sealed:
                 refusal = ForeignAwaitError(_where(self._coroutine))
                 self._context.fail(refusal)
-                if self._unregister(trap, refusal):
-                    error = refusal
-                    continue
+                match self._unregister(trap, refusal):
+                    case _Refused.NOW:
+                        error = refusal
+                        continue
+                    case _Refused.BY_TRIO:
+                        refusal = None
+                    case _Refused.LATER:
+                        pass
             try:
                 value = yield trap
             except BaseException as raised:  # a coroutine wrapper passes on whatever it is thrown
@@ -73,13 +92,19 @@ class Driver(Generic[T]):
                 error = refusal
 
     @staticmethod
-    def _unregister(trap: object, refusal: ForeignAwaitError) -> bool:
-        """Take the code's wish to be woken back out of Trio; ``False`` if Trio cannot."""
+    def _unregister(trap: object, refusal: ForeignAwaitError) -> _Refused:
+        """Take the code's wish to be woken back out of Trio, if Trio can."""
+        abort: Callable[[Callable[[], NoReturn]], Abort] | None
         abort = getattr(trap, "abort_func", None)
         if abort is None:
-            return True  # a plain checkpoint: nobody has been told
+            return _Refused.NOW  # a plain checkpoint: nobody has been told
+        taken = False
 
         def raise_cancel() -> NoReturn:
+            nonlocal taken
+            taken = True
             raise refusal
 
-        return abort(raise_cancel) is Abort.SUCCEEDED
+        if abort(raise_cancel) is Abort.SUCCEEDED:
+            return _Refused.NOW
+        return _Refused.BY_TRIO if taken else _Refused.LATER

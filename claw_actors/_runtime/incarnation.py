@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from .._core.failures import describe, leaves
-from .._core.journal import Entry, EntryKind, EntryStatus
+from .._core.journal import END_OP, Entry, EntryKind, EntryStatus
 from .._core.lifecycle import Event, Status, apply
 from .._core.replay import Past
 from ..errors import (
@@ -76,6 +76,12 @@ def _fatal_entry(error: BaseException) -> int | None:
 def _failed(error: Exception) -> _Outcome:
     record = encode_error(describe(error))
     return _Outcome(Event.FAIL, EntryStatus.FAILED, record, _fatal_entry(error))
+
+
+def _arguments_of(past: Past) -> bytes:
+    """Return the encoded arguments; a workflow created without an input has none."""
+    value = past.start.value
+    return b"{}" if value is None or value == b"null" else value
 
 
 class Incarnation:
@@ -166,7 +172,7 @@ class Incarnation:
 
     def _arguments(self, signature: Signature) -> tuple[tuple[object, ...], dict[str, object]]:
         try:
-            return signature.decode_arguments(self._codec, self._past.start.value or b"{}")
+            return signature.decode_arguments(self._codec, _arguments_of(self._past))
         except SerializationError as error:
             # The code cannot be called any more; another attempt would not mend that.
             self.sequencer.fail(error)
@@ -190,12 +196,13 @@ class Incarnation:
             if sequencer.cancel_requested and outcome.event is Event.COMPLETE:
                 outcome = _CANCELLED
             status = apply(Status.RUNNING, outcome.event)
+            expected = sequencer.committed_n
             try:
                 await sequencer.storage.submit(self._end(outcome, status), patient=True)
-            except StaleWriteError as error:
-                if error.what != "journal":
-                    sequencer.refused(error)
             except ClawError as error:
+                superseded = isinstance(error, StaleWriteError) and error.what == "journal"
+                if superseded and sequencer.committed_n > expected:
+                    continue  # something has arrived: deliver it first
                 sequencer.refused(error)
             else:
                 return status
@@ -204,7 +211,7 @@ class Incarnation:
         sequencer = self.sequencer
         now = max(sequencer.wall(), sequencer.now)
         entry = Entry(
-            op="end",
+            op=END_OP,
             name="end",
             kind=EntryKind.END,
             status=outcome.status,

@@ -11,6 +11,7 @@ Those that only wait are not loaded before they are due.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from typing import TYPE_CHECKING, cast
@@ -103,6 +104,9 @@ class Recovery:
         self._environment = environment
         # Recoveries count only after an unclean end, and only for what that end has cut off.
         self._counted = not was_clean
+        # What a recovery has left aside, to be reported and given a timer only once.
+        self._set_aside: set[int] = set()
+        self._damaged: set[str] = set()
         # Waiting instances up to this (wake time, key) have a timer.
         self._watched: tuple[float, int] = (float("-inf"), 0)
         self._window_over = False
@@ -156,8 +160,10 @@ class Recovery:
             )
             after, more = page.last_pk, page.more
             for damage in page.damaged:
-                _log.error("left as it is: %s", damage)
-                tally.damaged.append(damage.where)
+                if damage.where not in self._damaged:
+                    self._damaged.add(damage.where)
+                    _log.error("left as it is: %s", damage)
+                    tally.damaged.append(damage.where)
             for row in page.rows:
                 if not self._is_candidate(row, now, tally):
                     continue
@@ -175,18 +181,20 @@ class Recovery:
 
     def _is_candidate(self, row: WorkflowRow, now: float, tally: _Tally) -> bool:
         assert row.id is not None
-        if row.id in self._cells:
+        if row.id in self._cells or row.pk in self._set_aside:
             return False
         try:
             self._registry.find(row.name, row.version)
         except UnknownWorkflowError as error:
             _log.error("workflow %s: left as it is: %s", row.id, error)
             tally.unknown.append(row.id)
+            self._set_aside.add(row.pk)
             return False
         if row.status is Status.PENDING and row.wake_at is not None and row.wake_at > now:
             self._timers.at(row.wake_at, functools.partial(self.request, row.id))
             _log.info("workflow %s: its respawn is due in %.1f s", row.id, row.wake_at - now)
             tally.delayed.append(row.id)
+            self._set_aside.add(row.pk)
             return False
         return True
 
@@ -216,15 +224,36 @@ class Recovery:
         claimed = cast("Claimed", await self._storage.submit(claim, patient=patient)).rows
         read = self._storage.backend.load
         signs: list[trio.Event] = []
+        readable: set[int] = set()
         for loaded in await self._storage.read(read, [row.pk for row in claimed]):
             if isinstance(loaded, ClawError):
                 _log.error("left as it is: %s", loaded)
                 tally.damaged.append(loaded.where)
-            elif (sign := self._activate(loaded)) is not None:
+                continue
+            readable.add(loaded.row.pk)
+            if (sign := self._activate(loaded)) is not None:
                 assert loaded.row.id is not None
                 tally.recovered.append(loaded.row.id)
                 signs.append(sign)
+        lives_now = {row.pk: row.life for row in claimed if row.pk not in readable}
+        for row in rows:
+            if row.pk in lives_now:
+                await self._put_back(row, lives_now[row.pk])
         return signs
+
+    async def _put_back(self, row: WorkflowRow, life: int) -> None:
+        """Let the row of an instance that cannot be read say what it said before it was claimed."""
+        assert row.id is not None
+        self._set_aside.add(row.pk)
+        change = RowChange(
+            status=row.status,
+            reason=row.reason,
+            recoveries=row.recoveries,
+            wake_at=row.wake_at,
+            started_at=row.started_at,
+        )
+        with contextlib.suppress(NotFoundError):  # deleted meanwhile
+            await self._storage.submit(Advance(row.pk, row.id, life, change=change))
 
     def _activate(self, loaded: Loaded) -> trio.Event | None:
         row = loaded.row

@@ -1,22 +1,18 @@
-"""The runtime: workflows on storage, for the length of a block."""
+"""The runtime: starting workflows, finding them, and acting on them."""
 
 from __future__ import annotations
 
 import logging
-import os
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast
 
 import attrs
 import trio
 
 from .._core.identity import digest
-from .._core.journal import Entry, EntryKind, EntryStatus
+from .._core.journal import CANCEL_OP, RETRY_OP, Entry, EntryKind, EntryStatus
 from .._core.lifecycle import Event, Status, allowed, apply
-from ..actors.nursery import open_service_nursery
-from ..actors.supervisor import open_supervisor
 from ..definitions import Workflow
 from ..errors import (
     DuplicateKeyError,
@@ -30,31 +26,26 @@ from ..errors import (
     WorkflowFailedError,
     WorkflowQuarantinedError,
 )
-from ..storage.actor import StorageActor, StorageStatistics
-from ..storage.backend import Backend
+from ..storage.actor import StorageActor
 from ..storage.client import Storage
 from ..storage.codec import Codec, decode_error
-from ..storage.executor import InlineExecutor
 from ..storage.model import WorkflowFilter, WorkflowPage, WorkflowState
-from ..storage.opening import as_backend, open_storage_actor
 from ..storage.operations import Advance, Create, Created, Send
 from ..storage.records import Loaded, RowChange, StoredWorkflow
 from ..storage.translation import row_of, start_entry
 from ..storage.validation import check_id
 from .cells import Cells
-from .config import RuntimeConfig
 from .environment import Environment
 from .handle import WorkflowHandle
 from .recovery import Recovery, RecoveryReport
 from .registry import Registry
-from .sequencer import CANCEL
 from .signatures import signature_of
-from .timers import Timers
+from .statistics import RuntimeStatistics
 
 if TYPE_CHECKING:
     from .context import Context
 
-__all__ = ["OnExisting", "Runtime", "RuntimeStatistics", "open_runtime"]
+__all__ = ["OnExisting", "Runtime"]
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
@@ -64,37 +55,12 @@ OnExisting = Literal["attach", "raise", "replace_closed"]
 _log = logging.getLogger("claw_actors")
 
 
-@attrs.frozen(kw_only=True)
-class RuntimeStatistics:
-    """What a runtime has done since it was opened.
+class Runtime:
+    """Runs workflows durably. Made by :func:`open_runtime`, for the length of its block.
 
     Attributes:
-        active: instances in memory now.
-        started: instances started.
-        ended: instances that ended.
-        crashes: incarnations that crashed or diverged.
-        quarantined: instances that were quarantined after it.
-        attempts: task bodies run.
-        retries: attempts that failed and were repeated.
-        replayed: tasks that were skipped because their outcome was recorded.
-        changed_arguments: of those, how many were asked for with other arguments.
-        storage: what the storage actor has done.
+        recovery_report: what was found and brought back when the runtime was opened.
     """
-
-    active: int
-    started: int
-    ended: int
-    crashes: int
-    quarantined: int
-    attempts: int
-    retries: int
-    replayed: int
-    changed_arguments: int
-    storage: StorageStatistics
-
-
-class Runtime:
-    """Runs workflows durably. Made by :func:`open_runtime`, for the length of its block."""
 
     def __init__(
         self,
@@ -112,6 +78,7 @@ class Runtime:
         self._codec = codec
         self._environment = environment
         self._storage = Storage(actor, codec, environment.wall)
+        self.recovery_report = RecoveryReport()
         self._closed = trio.Event()
 
     @property
@@ -301,7 +268,7 @@ class Runtime:
             raise InvalidInputError("reason", reason, "text of at most 1,000 characters")
         value = self._codec.encode(reason, object, "reason")
         now = self._environment.wall()
-        entry = Entry(CANCEL, CANCEL, EntryKind.CANCEL, EntryStatus.OK, now, value=value)
+        entry = Entry(CANCEL_OP, "cancel", EntryKind.CANCEL, EntryStatus.OK, now, value=value)
         await self._actor.submit(Send(id, entry))
 
     async def retry(self, id: str) -> None:
@@ -342,7 +309,7 @@ class Runtime:
         entries: tuple[Entry, ...] = ()
         if row.status is Status.FAILED and stored.end is not None:
             ref = stored.end.n if stored.end.ref is None else stored.end.ref
-            entries = (Entry("retry", "note", EntryKind.NOTE, EntryStatus.VOID, now, ref=ref),)
+            entries = (Entry(RETRY_OP, "note", EntryKind.NOTE, EntryStatus.VOID, now, ref=ref),)
         change = RowChange(
             status=apply(row.status, Event.RETRY),
             reason=None,
@@ -414,63 +381,3 @@ class Runtime:
         """Refuse what comes from now on. The end of ``open_runtime``'s block does it."""
         self._closed.set()
         self._cells.changed_all()
-
-
-@asynccontextmanager
-async def open_runtime(
-    storage: str | os.PathLike[str] | Backend,
-    *,
-    workflows: Iterable[Workflow[..., Any]] = (),
-    config: RuntimeConfig | None = None,
-    environment: Environment | None = None,
-) -> AsyncGenerator[Runtime]:
-    """Open storage, bring back everything unfinished, and run workflows for the length of a block.
-
-    At the end of the block no workflow operation starts any more; running task bodies get
-    ``config.grace`` seconds to end and be recorded. What is unfinished goes on at the next
-    opening. It never calls ``trio.run``, installs no signal handler and holds no global: two
-    runtimes can live in one process, on two databases.
-
-    Args:
-        storage: a path (SQLite), ``SQLiteStorage(...)``, ``MemoryStorage()`` or any backend.
-        workflows: all workflows that may run; keep old versions while instances of them run.
-        config: limits and times.
-        environment: clock, randomness and threads; for tests.
-
-    Raises:
-        StorageLockedError: another runtime owns the database; it is named.
-        StorageUnavailableError, StorageCorruptError, StorageVersionError: it cannot be opened.
-        DefinitionError: something in ``workflows`` is none, or two have the same name and version.
-        OutcomeUnknownError: storage failed; the block is cancelled, and nothing is recorded any
-            more. Open again to recover.
-
-    Cancelled, the block is left in the same order: first workflows, then timers, then storage.
-    """
-    config = config or RuntimeConfig()
-    environment = environment or Environment()
-    registry = Registry(workflows)
-    codec = Codec(config.max_payload_bytes)
-    executor = InlineExecutor() if environment.inline else None
-    async with (
-        open_storage_actor(as_backend(storage), executor=executor) as (actor, report),
-        open_service_nursery() as services,
-        open_supervisor() as supervisor,
-    ):
-        timers = Timers(environment.wall, environment.clock_check_s)
-        cells = Cells(supervisor, actor, timers, registry, codec, config, environment)
-        recovery = Recovery(
-            actor, cells, timers, registry, config, environment, was_clean=report.clean
-        )
-        runtime = Runtime(actor, cells, recovery, registry, codec, environment)
-        actor.on_failure.append(lambda: cells.seal_all("storage failed"))
-        actor.on_unheard = lambda _, id: recovery.request(id)
-        services.start_soon(timers.run)
-        services.start_soon(recovery.serve)
-        try:
-            await runtime.recover()
-            yield runtime
-        finally:
-            runtime.close()
-            with trio.CancelScope(shield=True):
-                await supervisor.stop("the runtime is closing", config.grace)
-            services.cancel_scope.cancel(reason="the runtime is closed")

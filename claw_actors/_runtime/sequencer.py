@@ -54,12 +54,12 @@ if TYPE_CHECKING:
     from .context import Context
     from .timers import Timers
 
-__all__ = ["CANCEL", "Sequencer"]
-
-CANCEL = "cancel"
-"""The id of the operation that a request to cancel ends."""
+__all__ = ["Sequencer"]
 
 _log = logging.getLogger("claw_actors.workflows")
+
+WARN_AT = 0.8
+"""The part of the longest journal from which on it is worth a warning."""
 
 
 class Sequencer:
@@ -103,6 +103,7 @@ class Sequencer:
         self._max_journal_entries = max_journal_entries
         self._on_progress = on_progress
         self._queue = past.entries
+        self._past_n = past.last_n
         self._recorded = past.by_op
         self._given_up: set[int] = set()
         self._open: dict[str, Operation] = {}
@@ -115,6 +116,17 @@ class Sequencer:
         self._stored_waiting = row.status is Status.WAITING
         self._recovery_counted = row.recoveries > 0
         storage.listen(row.pk, self)
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether something of the past is still to be delivered.
+
+        Not ``replaying``, which lasts until the next operation begins: what the code does after
+        its last checkpoint may never have been done, and must not be done in silence.
+        """
+        return any(
+            entry.n <= self._past_n and entry.n not in self._given_up for entry in self._queue
+        )
 
     # -- the turn ---------------------------------------------------------------------------------
 
@@ -324,7 +336,16 @@ class Sequencer:
 
     def committed(self, entry: Entry) -> None:
         """Take note of an entry, own or from outside. Called by the storage actor."""
+        if entry.n <= self.committed_n:
+            return  # it was committed while the journal was read, and is in there
         self.committed_n = entry.n
+        if entry.n == int(self._max_journal_entries * WARN_AT):
+            _log.warning(
+                "workflow %s: its journal has %d entries, of at most %d",
+                self.id,
+                entry.n,
+                self._max_journal_entries,
+            )
         self._on_progress()
         if entry.kind is EntryKind.CANCEL:
             self._queue.append(entry)

@@ -39,17 +39,23 @@ class Signature:
 
         Raises:
             InvalidArgumentsError: they do not fit the signature.
-            SerializationError: one cannot be encoded; it is named, with its type.
-            PayloadTooLargeError: all together are over the limit.
+            SerializationError: one does not survive storage; it is named, with its type.
+            PayloadTooLargeError: one, or all together, are over the limit.
         """
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise InvalidArgumentsError(self.name, str(error)) from error
+
+        def surviving(value: object, declared: object, what: str) -> object:
+            # What a replay could not decode must be refused here, by name, not in the body.
+            codec.round_trip(value, declared, what)
+            return codec.to_plain(value, declared, what)
+
         parts = {
-            name: self._each(name, value, codec.to_plain) for name, value in bound.arguments.items()
+            name: self._each(name, value, surviving) for name, value in bound.arguments.items()
         }
-        return codec.encode(parts, object, f"arguments of {self.name}", canonical=True)
+        return codec.encode_plain(parts, f"arguments of {self.name}", canonical=True)
 
     def _each(
         self, name: str, value: Any, translate: Callable[[object, object, str], object]

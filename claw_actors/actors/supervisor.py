@@ -24,7 +24,15 @@ import trio
 
 from .nursery import open_service_nursery
 
-__all__ = ["ChildSpec", "Decision", "Exit", "GiveUp", "RestartAfter", "Supervisor", "open_supervisor"]
+__all__ = [
+    "ChildSpec",
+    "Decision",
+    "Exit",
+    "GiveUp",
+    "RestartAfter",
+    "Supervisor",
+    "open_supervisor",
+]
 
 
 @attrs.frozen
@@ -162,16 +170,23 @@ class Supervisor:
         await self._wait_gone(children, reason, grace)
 
     async def _wait_gone(self, children: list[_Child], reason: str, grace: float) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if not children:
+            return  # perhaps there is not even a nursery any more
         # The deadline belongs to the supervisor: a caller that is cancelled must not lift it.
-        scope = trio.CancelScope(deadline=trio.current_time() + grace)
-        with scope:
-            for child in children:
-                await child.gone.wait()
-            return
-        for child in children:
-            child.scope.cancel(reason=reason)
+        self._nursery.start_soon(_enforce, children, reason, trio.current_time() + grace)
         for child in children:
             await child.gone.wait()
+
+
+async def _enforce(children: list[_Child], reason: str, deadline: float) -> None:
+    """Cancel those that are not gone by the deadline, in Trio's time."""
+    with trio.move_on_at(deadline):
+        for child in children:
+            await child.gone.wait()
+        return
+    for child in children:
+        child.scope.cancel(reason=reason)
 
 
 @asynccontextmanager

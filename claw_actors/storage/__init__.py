@@ -5,7 +5,7 @@
 - ``actor``: the one writer, in groups. ``executor``: where backends run. ``opening``: lifetimes.
 - ``backend``: the synchronous contract. ``operations``, ``records``: what passes through it.
 - ``memory``, ``sqlite``: the backends.
-- ``codec``: values as strict JSON.
+- ``codec``: values as strict JSON. ``converter``: what makes it strict.
 """
 
 from .backend import Backend as Backend

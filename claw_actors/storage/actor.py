@@ -20,7 +20,7 @@ The contract:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar, TypeVarTuple, cast
 
 import attrs
@@ -37,7 +37,19 @@ from ..errors import (
 )
 from .backend import Backend
 from .executor import Executor
-from .operations import Advance, Advanced, Answer, Operation, Result, Send, Sent
+from .operations import (
+    Advance,
+    Advanced,
+    Answer,
+    Atomic,
+    Claimed,
+    Create,
+    Created,
+    Operation,
+    Result,
+    Send,
+    Sent,
+)
 
 __all__ = ["Listener", "StorageActor", "StorageLimits", "StorageStatistics", "Write"]
 
@@ -117,6 +129,15 @@ def fresh(error: ClawError) -> ClawError:
     return twin
 
 
+def _parts(operation: Operation, result: Result) -> Iterator[tuple[Operation, Answer]]:
+    """Take an answered operation apart into what was done, each with its answer."""
+    if isinstance(operation, Atomic):
+        assert isinstance(result, tuple)
+        yield from zip(operation.operations, result, strict=True)
+    else:
+        yield operation, cast("Answer", result)
+
+
 class StorageActor:
     """Owns a backend. Made by ``open_storage_actor``; users hold :class:`Storage`."""
 
@@ -132,11 +153,17 @@ class StorageActor:
         # Invariant: what is here is queued; what is taken out is in flight or answered.
         self._queue: dict[Write, None] = {}
         self._in_flight: Sequence[Write] = ()
+        # Invariant: empty unless the queue is full.
+        self._waiting: dict[Write, None] = {}
         self._listeners: dict[int, Listener] = {}
+        # What outsiders wrote to instances that are about to listen; see `_expect`.
+        self._ahead: dict[int, list[Entry]] = {}
+        # Whether what an unclean end has cut off is dealt with, if there was one.
+        self.ends_clean = True
         self._closing = False
+        self._hurried = False
         self._more = trio.Event()
         self._answered = trio.lowlevel.ParkingLot()
-        self._room = trio.lowlevel.ParkingLot()
         self._unavailable: str | None = None
         self._commits = self._operations = self._largest = self._refused = 0
 
@@ -157,12 +184,11 @@ class StorageActor:
             ClawError: its refusal; nothing was applied, but for ``OutcomeUnknownError``.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        while len(self._queue) >= self._limits.max_queue:
-            await self._room.park()
         task = current_task()
-        write = self.post(
-            operation, lambda result: reschedule(task, outcome.Value(result)), patient
-        )
+        write = Write(operation, lambda result: reschedule(task, outcome.Value(result)), patient)
+        # Whoever waits already comes first.
+        full = self._waiting or len(self._queue) >= self._limits.max_queue
+        self._accept(write, self._waiting if full else self._queue)
 
         def abort(_: RaiseCancelT) -> Abort:
             return Abort.SUCCEEDED if self.withdraw(write) else Abort.FAILED
@@ -181,23 +207,27 @@ class StorageActor:
         posted before it posts more.
         """
         write = Write(operation, done, patient)
+        self._accept(write, self._queue)
+        return write
+
+    def _accept(self, write: Write, queue: dict[Write, None]) -> None:
         if self.failure is not None or self._closing:
             # Answered from the loop, never from inside the call: callers hold invariants here.
             write.queued = False
             refusal = self._refusal()
             trio.lowlevel.current_trio_token().run_sync_soon(self._answer, write, refusal)
-            return write
-        self._queue[write] = None
-        self._more.set()
-        return write
+        else:
+            queue[write] = None
+            self._more.set()
 
     def withdraw(self, write: Write) -> bool:
         """Take a queued write back; ``False`` if it is too late. Its ``done`` is not called."""
         if not write.queued:
             return False
         write.queued = False
-        del self._queue[write]
-        self._room.unpark()
+        for queue in (self._queue, self._waiting):
+            queue.pop(write, None)
+        self._fill_queue()
         return True
 
     async def fence(self, pk: int, life: int) -> None:
@@ -215,11 +245,14 @@ class StorageActor:
             operation = write.operation
             return isinstance(operation, Advance) and operation.pk == pk and operation.life < life
 
-        for write in [write for write in self._queue if is_older(write)]:
-            self.withdraw(write)
-            operation = cast("Advance", write.operation)
-            self._answer(write, StaleWriteError(operation.id, "life", operation.life, life))
-        while any(is_older(write) for write in self._in_flight):
+        while True:
+            for write in [write for write in self._taken() if is_older(write)]:
+                self.withdraw(write)
+                operation = cast("Advance", write.operation)
+                self._answer(write, StaleWriteError(operation.id, "life", operation.life, life))
+            if not any(is_older(write) for write in self._in_flight):
+                return
+            # What was in flight may be queued again afterwards: storage was unavailable.
             await self._answered.park()
 
     async def read(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
@@ -229,8 +262,14 @@ class StorageActor:
         return await self._executor.read(fn, *args)
 
     def listen(self, pk: int, listener: Listener) -> None:
-        """Tell ``listener`` of every entry committed to this workflow from now on."""
+        """Tell ``listener`` of every entry committed to this workflow from now on.
+
+        And of what outsiders wrote since it was claimed, or created to run: some of that may be
+        in the journal that the listener was made from, too.
+        """
         self._listeners[pk] = listener
+        for entry in self._ahead.pop(pk, ()):
+            listener.committed(entry)
 
     def unlisten(self, pk: int, listener: Listener) -> None:
         """Stop telling ``listener``, unless another has taken its place."""
@@ -248,6 +287,10 @@ class StorageActor:
             unavailable=self._unavailable,
         )
 
+    def hurry(self) -> None:
+        """Be patient no more: while storage is unavailable, every write is refused."""
+        self._hurried = True
+
     def close(self) -> None:
         """Finish what is queued, then end; what comes later is refused."""
         self._closing = True
@@ -259,38 +302,43 @@ class StorageActor:
         """Commit groups until closed, or until storage fails for good."""
         # Shielded: it is stopped by `close`, after those who still need it.
         with trio.CancelScope(shield=True):
-            pause_s = self._limits.first_pause_s
-            while await self._wait_for_work():
-                group = self._take()
-                try:
-                    results = await self._executor.write(
-                        self.backend.commit, [write.operation for write in group]
-                    )
-                except StorageUnavailableError as error:
-                    self._put_back(group, error)
-                    if self._unavailable is None:
-                        _log.warning("%s; running workflows wait for it", error)
-                    self._unavailable = error.reason
-                    if self._queue:
-                        await trio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, self._limits.longest_pause_s)
-                except Exception as error:
-                    self._fail(group, error)
-                    return
-                except BaseException as error:
-                    # Whoever waits for a write in flight refuses to be cancelled: answer first.
-                    self._fail(group, error)
-                    raise
-                else:
-                    if self._unavailable is not None:
-                        _log.warning("storage %s is available again", self.backend.where)
-                    self._unavailable, pause_s = None, self._limits.first_pause_s
-                    self._answer_group(group, results)
+            try:
+                await self._run()
+            except Exception as error:
+                self._fail(error)
+            except BaseException as error:
+                # Whoever waits for a write in flight refuses to be cancelled: answer first.
+                self._fail(error)
+                raise
+
+    async def _run(self) -> None:
+        pause_s = self._limits.first_pause_s
+        while await self._wait_for_work():
+            group = self._take()
+            try:
+                results = await self._executor.write(
+                    self.backend.commit, [write.operation for write in group]
+                )
+            except StorageUnavailableError as error:
+                self._put_back(group, error)
+                if self._unavailable is None:
+                    _log.warning("%s; running workflows wait for it", error)
+                self._unavailable = error.reason
+                if self._queue:
+                    await trio.sleep(pause_s)
+                pause_s = min(2 * pause_s, self._limits.longest_pause_s)
+            else:
+                if self._unavailable is not None:
+                    _log.warning("storage %s is available again", self.backend.where)
+                self._unavailable, pause_s = None, self._limits.first_pause_s
+                self._answer_group(group, results)
 
     async def _wait_for_work(self) -> bool:
         if not self._queue and not self._closing and self._commits:
             with trio.move_on_after(self._limits.idle_s):
-                await self._wait_for_more()
+                # A write may also come and be withdrawn.
+                while not self._queue and not self._closing:
+                    await self._wait_for_more()
             if not self._queue and not self._closing:
                 await self._tidy()
         while not self._queue and not self._closing:
@@ -318,13 +366,26 @@ class StorageActor:
             write.queued = False
             del self._queue[write]
         self._in_flight = group
-        self._room.unpark(count=len(group))
+        self._fill_queue()
         return group
+
+    def _fill_queue(self) -> None:
+        """Let in as many as there is room for, those who waited longest first."""
+        while self._waiting and len(self._queue) < self._limits.max_queue:
+            write = next(iter(self._waiting))
+            del self._waiting[write]
+            self._queue[write] = None
+
+    def _taken(self) -> list[Write]:
+        """Everything that can still be withdrawn."""
+        return [*self._queue, *self._waiting]
 
     def _put_back(self, group: Sequence[Write], error: StorageUnavailableError) -> None:
         """Keep the patient ones, in order and first; refuse the others. Closing, refuse all."""
         self._in_flight = ()
-        kept = [write for write in group if write.patient and not self._closing]
+        kept = [
+            write for write in group if write.patient and not self._hurried and not self._closing
+        ]
         for write in kept:
             write.queued = True
         self._queue = dict.fromkeys([*kept, *self._queue])
@@ -351,8 +412,9 @@ class StorageActor:
             if isinstance(result, ClawError):
                 if isinstance(operation, Advance):
                     self._refuse_followers(operation, result)
-            elif isinstance(operation, Advance | Send):
-                self._announce(operation, cast("Advanced | Sent", result), touched, unheard)
+            else:
+                for part, answer in _parts(operation, result):
+                    self._announce(part, answer, touched, unheard)
         for listener in touched.values():
             listener.pump()
         for pk, id in unheard.items():
@@ -361,28 +423,43 @@ class StorageActor:
 
     def _announce(
         self,
-        operation: Advance | Send,
-        result: Advanced | Sent,
+        operation: Operation,
+        result: Answer,
         touched: dict[int, Listener],
         unheard: dict[int, str],
     ) -> None:
-        if isinstance(operation, Send):
-            assert isinstance(result, Sent)
+        entries: tuple[Entry, ...]
+        if isinstance(operation, Send) and isinstance(result, Sent):
             pk, entries = result.pk, (operation.entry,)
-        else:
+        elif isinstance(operation, Advance) and isinstance(result, Advanced):
             pk, entries = operation.pk, operation.entries
+        else:
+            self._expect(operation, result)
+            return
         listener = self._listeners.get(pk)
         if listener is None:
             if isinstance(operation, Send):
                 unheard[pk] = operation.id
+                if pk in self._ahead:
+                    self._ahead[pk].append(attrs.evolve(operation.entry, n=result.n))
             return
         first = result.n - len(entries) + 1
         for index, entry in enumerate(entries):
             listener.committed(attrs.evolve(entry, n=first + index))
         touched[pk] = listener
 
+    def _expect(self, operation: Operation, result: Answer) -> None:
+        """Keep what outsiders write to an instance from its claim to the moment when it listens.
+
+        Its journal is read in between, and what is committed after that would reach nobody.
+        """
+        if isinstance(operation, Create) and isinstance(result, Created) and operation.row.life:
+            self._ahead[result.pk] = []
+        elif isinstance(result, Claimed):
+            self._ahead.update((row.pk, []) for row in result.rows)
+
     def _refuse_followers(self, refused: Advance, error: ClawError) -> None:
-        for write in list(self._queue):
+        for write in self._taken():
             later = write.operation
             if isinstance(later, Advance) and (later.pk, later.life) == (refused.pk, refused.life):
                 self.withdraw(write)
@@ -395,7 +472,7 @@ class StorageActor:
             return StorageUnavailableError(self.backend.where, f"it has failed: {self.failure}")
         return StorageUnavailableError(self.backend.where, "it is closed")
 
-    def _fail(self, group: Sequence[Write], error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         """Storage cannot go on: answer everything, and tell the owner."""
         if isinstance(error, ClawError):
             self.failure = error
@@ -404,14 +481,12 @@ class StorageActor:
             self.failure = OutcomeUnknownError(self.backend.where, repr(error))
             self.failure.__cause__ = error
         _log.error("storage failed: %s", self.failure)
-        self._in_flight = ()
+        group, self._in_flight = self._in_flight, ()
         for write in group:
             self._answer(write, fresh(self.failure))
-        while self._queue:
-            write = next(iter(self._queue))
+        for write in self._taken():
             self.withdraw(write)
             self._answer(write, self._refusal())
         self._answered.unpark_all()
-        self._room.unpark_all()
         for notify in self.on_failure:
             notify()

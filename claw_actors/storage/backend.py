@@ -65,8 +65,13 @@ class Backend(abc.ABC):
         """
 
     @abc.abstractmethod
-    def close(self) -> None:
-        """Say that the end was clean, and let go. Closing one that is not open does nothing.
+    def close(self, *, clean: bool = True) -> None:
+        """Let go in good order. Closing one that is not open does nothing.
+
+        Args:
+            clean: whether what an unclean end has cut off, if there was one, has been dealt with.
+                A visitor that recovered nothing passes on what it found, so that the next owner
+                still learns of it.
 
         Never raises a :class:`ClawError`: what could not be tidied is found at the next open.
         """

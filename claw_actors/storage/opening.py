@@ -55,7 +55,9 @@ async def open_storage_actor(
         report = await executor.write(backend.open)
     assert report is not None, "this scope is never cancelled"
     actor = StorageActor(backend, executor, limits or StorageLimits())
-    error: Exception | None = None
+    # Who only visits has recovered nothing, and must not hide an unclean end from who will.
+    actor.ends_clean = report.clean
+    error: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(actor.run)
@@ -64,15 +66,19 @@ async def open_storage_actor(
                     actor.on_failure.append(lambda: body.cancel(reason="storage failed"))
                     await _finish_deletes(actor, report)
                     yield actor, report
-            except Exception as raised:
-                # Kept out of the nursery, which would wrap it into a group.
+            except trio.Cancelled:
+                raise
+            except BaseException as raised:
+                # Kept out of the nursery, which would wrap it into a group: `sys.exit(3)` in the
+                # block is to end the program with 3.
                 error = raised
             finally:
                 actor.close()
     finally:
         with trio.CancelScope(shield=True):
             if actor.failure is None:
-                await executor.write(backend.close)
+                clean = actor.ends_clean
+                await executor.write(lambda: backend.close(clean=clean))
             else:
                 await executor.write(backend.abandon)
     if error is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from .._core.identity import digest
-from .._core.journal import Entry, EntryKind, EntryStatus, OpenTask
+from .._core.journal import END_OP, Entry, EntryKind, EntryStatus, OpenTask
 from .._core.lifecycle import TaskStatus
 from ..errors import InvalidInputError
 from .codec import Codec, decode_error, encode_error
@@ -64,7 +64,7 @@ def end_entries(codec: Codec, state: WorkflowState, at: float) -> tuple[Entry, .
     else:
         outcome = EntryStatus.OK
         value = codec.encode(state.result, Any, f"result of workflow {state.id!r}")
-    return (Entry("end", "end", EntryKind.END, outcome, at, value=value),)
+    return (Entry(END_OP, "end", EntryKind.END, outcome, at, value=value),)
 
 
 def change_of(state: WorkflowState) -> RowChange:

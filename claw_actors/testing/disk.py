@@ -100,9 +100,9 @@ class FakeDisk(Backend):
         self.sync()  # the owner row
         return report
 
-    def close(self) -> None:
+    def close(self, *, clean: bool = True) -> None:
         if not self.is_dead:
-            self._working.close()
+            self._working.close(clean=clean)
             self.sync()
 
     def abandon(self) -> None:

@@ -27,7 +27,8 @@ import trio.testing
 
 from .._runtime.config import RuntimeConfig
 from .._runtime.environment import Environment
-from .._runtime.runtime import Runtime, open_runtime
+from .._runtime.opening import open_runtime
+from .._runtime.runtime import Runtime
 from ..definitions import Workflow
 from ..storage.memory import MemoryStorage
 from .clock import EPOCH, virtual_environment

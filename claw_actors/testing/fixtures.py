@@ -24,7 +24,8 @@ import trio
 import trio.testing
 
 from .._runtime.environment import Environment
-from .._runtime.runtime import Runtime, open_runtime
+from .._runtime.opening import open_runtime
+from .._runtime.runtime import Runtime
 from .clock import virtual_environment
 
 __all__ = ["OpenRuntime", "claw_environment", "open_claw_runtime"]

@@ -82,6 +82,8 @@ def live(function, arguments: dict[str, object], log: str) -> None:
         trio._core._run._r.seed(arguments.get("seed", os.getpid()))
         trio.run(functools.partial(function, **arguments))
         status = 0
+    except SystemExit as leaving:
+        status = leaving.code
     except BaseException:
         traceback.print_exc()
     finally:

@@ -76,9 +76,7 @@ class Ledger:
         """Name what was accepted and neither ended nor was visibly parked."""
         rows = self._last.workflows
         settled = TERMINAL | {"quarantined"}
-        return [
-            id for id in sorted(self.accepted) if id in rows and rows[id].status not in settled
-        ]
+        return [id for id in sorted(self.accepted) if id in rows and rows[id].status not in settled]
 
     def done(self) -> set[int]:
         """Return the keys of what has ended and was looked at since."""

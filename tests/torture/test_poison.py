@@ -39,16 +39,38 @@ def bound(poisons: int) -> int:
 
 # -- a life -----------------------------------------------------------------------------------------
 
-everybody: ContextVar[trio.Event] = ContextVar("everybody")
-"""Set when all instances are there: until then the poison waits."""
+
+@attrs.define
+class Crowd:
+    """The instances of the first life, until each stands in the body in which it is to die."""
+
+    missing: int
+    complete: trio.Event = attrs.field(factory=trio.Event)
+
+    def arrive(self) -> None:
+        """One more is there."""
+        self.missing -= 1
+        if not self.missing:
+            self.complete.set()
+
+
+crowd: ContextVar[Crowd | None] = ContextVar("crowd", default=None)
+"""Of the first life; there is none later."""
+
+
+async def stand_until_death() -> None:
+    """In the first life, arrive, and stay; later, go on."""
+    if present := crowd.get():
+        present.arrive()
+        await trio.sleep_forever()
 
 
 @task
 async def step(index: int) -> int:
     """Do no harm. In the first life, the second step lasts until the process dies."""
     with effect():
-        if index == 1 and pen.get().process == 0:
-            await trio.sleep_forever()
+        if index == 1:
+            await stand_until_death()
         await trio.sleep(0.001)
     return index
 
@@ -57,16 +79,19 @@ async def step(index: int) -> int:
 async def drink() -> None:
     """Kill the process."""
     with effect():
-        await everybody.get().wait()
+        if present := crowd.get():
+            present.arrive()
+            await present.complete.wait()
         os.kill(os.getpid(), signal.SIGKILL)
         await trio.sleep_forever()
 
 
 @task
 async def ponder() -> None:
-    """Take longer than it takes to count as healthy; in the first life, until it dies."""
+    """Take longer than it takes to count as healthy."""
     with effect():
-        await trio.sleep(4 * HEALTHY_AFTER_S if pen.get().process else 60)
+        await stand_until_death()
+        await trio.sleep(4 * HEALTHY_AFTER_S)
 
 
 @workflow
@@ -91,16 +116,12 @@ async def thinker(ctx: Context) -> None:
 WORKFLOWS = (healthy, poison, thinker)
 
 
-async def live(
-    path: str, witness: str, process: int, ids: list[str], max_recoveries: int
-) -> None:
+async def live(path: str, witness: str, process: int, ids: list[str], max_recoveries: int) -> None:
     """Start all of these in this order, and wait until each has ended or is parked."""
     logging.basicConfig(level=logging.CRITICAL)
     own = Pen(witness, process)
     pen.set(own)
-    everybody.set(trio.Event())
-    if process:
-        everybody.get().set()  # from the second life on it kills as soon as it comes back
+    crowd.set(None if process else Crowd(len(ids)))
     config = RuntimeConfig(max_recoveries=max_recoveries, healthy_after=HEALTHY_AFTER_S)
     async with open_runtime(path, workflows=WORKFLOWS, config=config) as runtime:
         own.note(What.OPENED)
@@ -109,7 +130,6 @@ async def live(
             async with trio.open_nursery() as nursery:
                 for id in group:
                     nursery.start_soon(functools.partial(runtime.start, declared, id=id))
-        everybody.get().set()
         for id in ids:
             handle = await runtime.get(id)
             try:
@@ -168,9 +188,11 @@ def check(story: Story, poisons: int) -> None:
     assert story.body.damage == ()
     assert story.ids("quarantined") == {id for id in everyone if id.startswith("poison")}
     assert story.ids("completed") == {id for id in everyone if not id.startswith("poison")}
-    assert story.deaths <= bound(poisons)
-    killers = {note.process for note in story.notes if note.op == "drink"}
-    assert killers == set(range(story.deaths)), "somebody else has killed the process"
+    killers = [(note.process, note.workflow) for note in story.notes if note.op == "drink"]
+    assert story.deaths <= bound(poisons), killers
+    assert {process for process, _ in killers} == set(range(story.deaths)), (
+        "somebody else has killed the process"
+    )
 
 
 def test_a_poisonous_instance_among_300_is_parked_alone(poisoned, tell):

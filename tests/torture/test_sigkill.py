@@ -76,7 +76,7 @@ async def release(runtime: Runtime) -> list[str]:
 
 async def see_through(runtime: Runtime, id: str, own: Pen) -> None:
     """Start an instance, or attach to it, and wait for its end."""
-    [declared] = [one for one in WORKFLOWS if one.name == id.split("-")[0]]
+    [declared] = [one for one in WORKFLOWS if one.name == id.split("-", maxsplit=1)[0]]
     handle = await runtime.start(declared, id=id)
     own.note(What.ACCEPTED, id)
     try:

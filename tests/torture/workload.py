@@ -12,6 +12,7 @@ import time
 import zlib
 
 import trio
+import trio.lowlevel
 
 from claw_actors import (
     Context,
@@ -73,7 +74,7 @@ async def flaky(index: int) -> int:
 async def hopeless() -> None:
     """Fail, whatever is done."""
     with effect():
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
     raise ConnectionError("never")
 
 
@@ -135,15 +136,13 @@ FAILED = "failed"
 
 def ids_of(batch: int) -> list[str]:
     """Return the ids of a batch of instances; each begins with its workflow's name."""
-    return [
-        f"{workflow.name}-{batch}-{copy}" for workflow in WORKFLOWS for copy in range(COPIES)
-    ]
+    return [f"{workflow.name}-{batch}-{copy}" for workflow in WORKFLOWS for copy in range(COPIES)]
 
 
 def plan_of(id: str) -> Plan:
     """Say what the instance of this id does, and comes to, if nothing disturbs it."""
     total = sum(worth(id, index) for index in range(SHORT))
-    match id.split("-")[0]:
+    match id.split("-", maxsplit=1)[0]:
         case "chain":
             return Plan(times("step", CHAIN), text(sum(worth(id, i) for i in range(CHAIN))))
         case "stubborn":

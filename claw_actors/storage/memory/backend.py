@@ -74,11 +74,11 @@ class MemoryStorage(Backend):
             self._is_open = True
             return report
 
-    def close(self) -> None:
+    def close(self, *, clean: bool = True) -> None:
         with self._lock:
             if self._is_open:
                 self._is_open = False
-                self._clean = True
+                self._clean = clean
 
     def abandon(self) -> None:
         with self._lock:

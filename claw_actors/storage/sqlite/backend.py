@@ -91,10 +91,10 @@ class SQLiteStorage(Backend):
             raise read_failed(error, self._path) from error
         return self._session.report
 
-    def close(self) -> None:
+    def close(self, *, clean: bool = True) -> None:
         session, self._session = self._session, None
         if session is not None:
-            session.close()
+            session.close(clean=clean)
 
     def abandon(self) -> None:
         session, self._session = self._session, None

@@ -134,17 +134,17 @@ def _seconds(value: float | None) -> float | None:
     return None if value is None else float(value) + 0.0
 
 
-def _compact(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+# Made once: `json.dumps` with settings makes an encoder at every call.
+_compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 # -- workflows ------------------------------------------------------------------------------------
 
 
-def workflow_values(row: WorkflowRow, parent_pk: int | None) -> Values:
-    """Make the values of ``WORKFLOW_COLUMNS``."""
+def workflow_values(row: WorkflowRow, parent_pk: int | None, *, pk: int = 0) -> Values:
+    """Make the values of ``WORKFLOW_COLUMNS``; with ``pk``, under that key."""
     columns: Values = (
-        row.pk,
+        pk or row.pk,
         row.id,
         row.name,
         row.version,
@@ -155,7 +155,7 @@ def workflow_values(row: WorkflowRow, parent_pk: int | None) -> Values:
         row.seed,
         row.life,
         row.recoveries,
-        _compact([_seconds(at) for at in row.restarts]),
+        _compact([_seconds(at) for at in row.restarts]) if row.restarts else "[]",
         _seconds(row.wake_at),
         _seconds(row.created_at),
         _seconds(row.started_at),
@@ -164,7 +164,7 @@ def workflow_values(row: WorkflowRow, parent_pk: int | None) -> Values:
         row.parent_op,
         row.on_close,
         row.description,
-        _compact(dict(row.metadata)),
+        _compact(dict(row.metadata)) if row.metadata else "{}",
         row.reason,
     )
     columns = _fit(columns, _WORKFLOW_TYPES)

@@ -54,8 +54,8 @@ class Session:
     watermark: Watermark
     lock: OwnerLock
 
-    def close(self) -> None:
-        """End cleanly, and let go. What goes wrong is logged: the next open finds it."""
+    def close(self, *, clean: bool) -> None:
+        """End in good order, and let go. What goes wrong is logged: the next open finds it."""
         if self.writer.failed:
             self.abandon()
             return
@@ -67,7 +67,7 @@ class Session:
             self.pool.close()
             self.anchor.close()
             try:
-                self.writer.end_cleanly()
+                self.writer.end(clean=clean)
             except ClawError as error:
                 _log.warning("%s was not closed cleanly: %s", self.place.path, error)
 

@@ -6,8 +6,6 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import attrs
-
 from ...errors import NotFoundError
 from ..records import RowChange, WorkflowRow
 from . import statements
@@ -65,7 +63,7 @@ class WorkflowTable:
             self._last_pk = 0 if found is None else found[0]
         assert self._last_pk is not None
         pk = self._last_pk = self._last_pk + 1
-        values = workflow_values(attrs.evolve(row, pk=pk), parent_pk)
+        values = workflow_values(row, parent_pk, pk=pk)
         self._connection.execute(statements.INSERT_WORKFLOW, values)
         self._label(pk, row.metadata)
         return pk

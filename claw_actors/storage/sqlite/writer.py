@@ -73,13 +73,14 @@ class Writer:
         except StorageUnavailableError as error:
             _log.debug("no space was given back: %s", error)
 
-    def end_cleanly(self) -> None:
-        """Note that the end was clean, and move the log into the database.
+    def end(self, *, clean: bool) -> None:
+        """Note whether the end was clean, and move the log into the database.
 
         Raises:
             ClawError: it could not be noted; the next open is an unclean one.
         """
-        self._guard(lambda: self._transact(lambda: None, counting=statements.END_CLEANLY))
+        if clean:
+            self._guard(lambda: self._transact(lambda: None, counting=statements.END_CLEANLY))
         self._guard(self._checkpoint)
 
     # -- one transaction ------------------------------------------------------------------------

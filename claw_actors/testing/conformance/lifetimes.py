@@ -45,6 +45,18 @@ def a_clean_end_is_told_from_another(backend: Backend) -> None:
 
 
 @closed_case
+def a_visitor_passes_on_an_unclean_end(backend: Backend) -> None:
+    """Closing in good order does not hide what nobody has recovered."""
+    backend.open()
+    backend.abandon()
+    backend.open()
+    backend.close(clean=False)
+    assert not backend.open().clean
+    backend.close()
+    assert backend.open().clean
+
+
+@closed_case
 def it_has_one_owner(backend: Backend) -> None:
     """Opening it while it is open is refused, and harms the owner's work not at all."""
     backend.open()

@@ -1,0 +1,38 @@
+"""What a runtime has done, as a frozen record."""
+
+from __future__ import annotations
+
+import attrs
+
+from ..storage.actor import StorageStatistics
+
+__all__ = ["RuntimeStatistics"]
+
+
+@attrs.frozen(kw_only=True)
+class RuntimeStatistics:
+    """What a runtime has done since it was opened.
+
+    Attributes:
+        active: instances in memory now.
+        started: instances started.
+        ended: instances that ended.
+        crashes: incarnations that crashed or diverged.
+        quarantined: instances that were quarantined after it.
+        attempts: task bodies run.
+        retries: attempts that failed and were repeated.
+        replayed: tasks that were skipped because their outcome was recorded.
+        changed_arguments: of those, how many were asked for with other arguments.
+        storage: what the storage actor has done.
+    """
+
+    active: int
+    started: int
+    ended: int
+    crashes: int
+    quarantined: int
+    attempts: int
+    retries: int
+    replayed: int
+    changed_arguments: int
+    storage: StorageStatistics
