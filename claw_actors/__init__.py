@@ -22,10 +22,10 @@ from ._core.lifecycle import TaskStatus as TaskStatus
 from ._runtime.config import RuntimeConfig as RuntimeConfig
 from ._runtime.context import Context as Context
 from ._runtime.handle import WorkflowHandle as WorkflowHandle
+from ._runtime.opening import open_runtime as open_runtime
 from ._runtime.recovery import RecoveryReport as RecoveryReport
 from ._runtime.runtime import Runtime as Runtime
 from ._runtime.statistics import RuntimeStatistics as RuntimeStatistics
-from ._runtime.opening import open_runtime as open_runtime
 from .definitions import Restart as Restart
 from .definitions import Retry as Retry
 from .definitions import Task as Task

@@ -88,7 +88,7 @@ class DuplicateKeyError(ClawError):
         what = f": its {' and '.join(differs)} differ" if differs else ""
         super().__init__(f"a workflow with the id {id!r} exists{what}; use another id")
         self.id = id
-        self.differs = tuple(differs)
+        self.differs: tuple[str, ...] = tuple(differs)
 
 
 class StaleWriteError(ClawError):
@@ -289,7 +289,7 @@ class UnknownWorkflowError(ClawError):
         )
         self.name = name
         self.version = version
-        self.known = tuple(known)
+        self.known: tuple[str, ...] = tuple(known)
 
 
 class RuntimeClosedError(ClawError):

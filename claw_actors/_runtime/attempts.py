@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never, cast
 
 import attrs
 import trio
@@ -30,7 +30,6 @@ from ..errors import (
 )
 from ..storage.codec import Codec, encode_error
 from ..task_context import TaskInfo, place
-
 from .environment import AttemptBegun
 
 if TYPE_CHECKING:
@@ -222,7 +221,8 @@ class Attempts:
             if isinstance(error, Exception):
                 return _Raised(error)
             # A body that was cancelled, and whose clean-up failed.
-            return _Raised(cast("Exception", error.split(Exception)[0]))  # type: ignore[attr-defined]
+            group = cast("BaseExceptionGroup[BaseException]", error)
+            return _Raised(cast("Exception", group.split(Exception)[0]))
         finally:
             place.reset(token)
 
@@ -311,8 +311,7 @@ class Attempts:
             )
         if sequencer.sealed is None:
             return await context.wait_for_entry()
-        if not sequencer.bodies:
-            sequencer.seal(sequencer.sealed)  # its grace was for this body
+        sequencer.seal(sequencer.sealed)  # perhaps its grace was for this body
         sequencer.close(operation)
         await context.give_way()
         return None
@@ -325,13 +324,16 @@ class Attempts:
         state: _State,
         data: bytes,
     ) -> Entry:
+        stored: bytes | None = None
         match ending:
             case _Returned(value):
                 status, stored = EntryStatus.OK, value
             case _Raised(error):
                 status, stored = EntryStatus.FAILED, encode_error(describe(error))
             case _Cancelled():
-                status, stored = EntryStatus.CANCELLED, None
+                status = EntryStatus.CANCELLED
+            case _:
+                assert_never(ending)
         return Entry(
             op=operation.id,
             name=task.name,

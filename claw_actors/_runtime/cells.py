@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .registry import Registry
     from .timers import Timer, Timers
 
-__all__ = ["Cells", "CellCounts"]
+__all__ = ["CellCounts", "Cells"]
 
 _log = logging.getLogger("claw_actors.workflows")
 
@@ -95,8 +95,8 @@ class Cells:
         config: RuntimeConfig,
         environment: Environment,
     ) -> None:
-        self.counts = CellCounts()
-        self.task_counts = TaskCounts()
+        self.counts: CellCounts = CellCounts()
+        self.task_counts: TaskCounts = TaskCounts()
         self._supervisor = supervisor
         self._storage = storage
         self._timers = timers
@@ -178,14 +178,15 @@ class Cells:
             answer = cast("Claimed", await self._storage.submit(claim, patient=True))
             if not answer.rows:
                 return None  # deleted, or taken on by somebody else
-            [loaded] = await self._storage.read(self._storage.backend.load, [cell.pk]) or [None]
+            found = await self._storage.read(self._storage.backend.load, [cell.pk])
         except ClawError as error:
             _log.error("workflow %s: cannot be brought back now: %s", cell.id, error)
             return None
-        if isinstance(loaded, ClawError):
+        for loaded in found:
+            if isinstance(loaded, Loaded):
+                return loaded
             _log.error("workflow %s: cannot be read, and is left as it is: %s", cell.id, loaded)
-            return None
-        return loaded
+        return None
 
     def _prepare(self, cell: _Cell, loaded: Loaded) -> Incarnation:
         row, past = loaded.row, read_past(loaded.entries)

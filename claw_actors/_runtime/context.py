@@ -73,8 +73,10 @@ class Context:
         self.trio_task: trio.lowlevel.Task | None = None
         self.operation: Operation | None = None
         self.wake: Outcome[object] | None = None
-        self.marked = self.parked = self.resumed = False
-        self.inside = False
+        self.marked: bool = False
+        self.parked: bool = False
+        self.resumed: bool = False
+        self.inside: bool = False
         self.scopes: tuple[trio.CancelScope, ...] = ()
         self._sequencer = sequencer
         self._attempts = attempts
@@ -230,7 +232,8 @@ class Context:
             raise InvalidInputError("seconds", seconds, "a number")
         if not 0 <= seconds < math.inf:
             raise InvalidInputError("seconds", seconds, "a finite number, at least 0")
-        await self._sleep(lambda now: (now + seconds, float(seconds)))
+        self._check()
+        await self._sleep(self._sequencer.now + seconds, float(seconds))
 
     async def sleep_until(self, when: float | datetime.datetime) -> None:
         """Wait, durably, until a point in time; if it has passed, one checkpoint is made anyway.
@@ -251,12 +254,11 @@ class Context:
         if isinstance(when, bool) or not isinstance(when, int | float) or not math.isfinite(when):
             raise InvalidInputError("when", when, "POSIX seconds, or a datetime with a time zone")
         deadline = float(when)
-        await self._sleep(lambda now: (deadline, max(0.0, deadline - now)))
-
-    async def _sleep(self, plan: Any) -> None:
         self._check()
+        await self._sleep(deadline, max(0.0, deadline - self._sequencer.now))
+
+    async def _sleep(self, deadline: float, length: float) -> None:
         asked = self._asked("sleep", "sleep", EntryKind.TIMER)
-        deadline, length = plan(self._sequencer.now)
         operation = Operation(self, asked, deadline, length)
         self.inside = True
         try:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkflowHandle"]
 
-R = TypeVar("R", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 
-class WorkflowHandle(Generic[R]):
+class WorkflowHandle(Generic[R_co]):
     """One workflow, by id. Cheap: it holds nothing, and stays good over crashes and restarts.
 
     Made by ``Runtime.start`` and ``Runtime.get``.
@@ -31,7 +31,7 @@ class WorkflowHandle(Generic[R]):
     def __repr__(self) -> str:
         return f"<WorkflowHandle {self.id!r}>"
 
-    async def result(self) -> R:
+    async def result(self) -> R_co:
         """Wait until the workflow has ended, and return its result.
 
         While it is paused, or waits for a respawn, this waits.
@@ -46,7 +46,7 @@ class WorkflowHandle(Generic[R]):
 
         Cancelled, only the waiting ends.
         """
-        return cast("R", await self._runtime.result(self.id))
+        return cast("R_co", await self._runtime.result(self.id))
 
     async def status(self) -> Status:
         """Return where it stands.
@@ -79,5 +79,3 @@ class WorkflowHandle(Generic[R]):
     async def retry(self) -> None:
         """Let it go on after a failure or a quarantine; see ``Runtime.retry``."""
         await self._runtime.retry(self.id)
-
-

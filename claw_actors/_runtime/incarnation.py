@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import trio
@@ -29,6 +29,8 @@ from .driver import Driver
 from .signatures import signature_of
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from ..definitions import Workflow
     from .context import Context
     from .sequencer import Sequencer
@@ -68,8 +70,9 @@ def _fatal_entry(error: BaseException) -> int | None:
         seen.add(id(one))
         if isinstance(one, TaskFailedError):
             found.append(one.entry_n)
-        parts = one.exceptions if isinstance(one, BaseExceptionGroup) else ()
-        behind += [part for part in (*parts, one.__cause__, one.__context__) if part is not None]
+        if isinstance(one, BaseExceptionGroup):
+            behind += cast("tuple[BaseException, ...]", one.exceptions)
+        behind += [part for part in (one.__cause__, one.__context__) if part is not None]
     return min(found, default=None)
 
 
@@ -135,13 +138,14 @@ class Incarnation:
 
     def _unwound(self, error: BaseException) -> None:
         """Sort out what a sealed instance ended with: its own matters end here, others go on."""
+        parts = leaves(error)
+        others: BaseException | None = error
         if isinstance(error, BaseExceptionGroup):
-            ours, others = error.split((Exception, InstanceSealed))
+            group = cast("BaseExceptionGroup[BaseException]", error)
+            others = group.split((Exception, InstanceSealed))[1]
         elif isinstance(error, Exception | InstanceSealed):
-            ours, others = error, None
-        else:
-            ours, others = None, error
-        failed = [part for part in leaves(ours) if isinstance(part, Exception)] if ours else []
+            others = None
+        failed = [part for part in parts if isinstance(part, Exception)]
         if failed and self.sequencer.failure is None:
             _log.warning("workflow %s: its clean-up failed: %r", self.sequencer.id, failed[0])
         if others is not None:
@@ -156,7 +160,9 @@ class Incarnation:
             with trio.CancelScope() as scope:
                 self._context.begin(scope)
                 args, kwargs = self._arguments(signature)
-                value = await Driver(workflow.fn(self._context, *args, **kwargs), self._context)
+                # A coroutine: @workflow takes nothing but async functions.
+                called = workflow.fn(self._context, *args, **kwargs)
+                value = await Driver(cast("Coroutine[Any, Any, object]", called), self._context)
         except Exception as error:
             if not self._is_failure(error):
                 raise
@@ -179,7 +185,7 @@ class Incarnation:
             raise
 
     def _is_failure(self, error: Exception) -> bool:
-        failures = (TaskFailedError, *self._workflow.all_failures)
+        failures: tuple[type[Exception], ...] = (TaskFailedError, *self._workflow.all_failures)
         return all(isinstance(part, failures) for part in leaves(error))
 
     async def _finish(self, outcome: _Outcome) -> Status | None:

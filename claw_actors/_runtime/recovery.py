@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, assert_never, cast
 
 import attrs
 import trio
@@ -66,11 +66,11 @@ class RecoveryReport:
 class _Tally:
     """A report in the making."""
 
-    recovered: list[str] = attrs.field(factory=list)
-    delayed: list[str] = attrs.field(factory=list)
-    quarantined: list[str] = attrs.field(factory=list)
-    unknown: list[str] = attrs.field(factory=list)
-    damaged: list[str] = attrs.field(factory=list)
+    recovered: list[str] = attrs.field(factory=list[str])
+    delayed: list[str] = attrs.field(factory=list[str])
+    quarantined: list[str] = attrs.field(factory=list[str])
+    unknown: list[str] = attrs.field(factory=list[str])
+    damaged: list[str] = attrs.field(factory=list[str])
 
     def report(self) -> RecoveryReport:
         return RecoveryReport(
@@ -177,6 +177,8 @@ class Recovery:
                         suspects.append(row)
                     case RecoveryVerdict.QUARANTINE:
                         await self._quarantine(row, tally)
+                    case _:
+                        assert_never(verdict)
         return suspects, others
 
     def _is_candidate(self, row: WorkflowRow, now: float, tally: _Tally) -> bool:
@@ -201,9 +203,7 @@ class Recovery:
     async def _quarantine(self, row: WorkflowRow, tally: _Tally) -> None:
         assert row.id is not None
         reason = f"recovered {row.recoveries} times after the process died, without progress"
-        change = RowChange(
-            status=apply(row.status, Event.QUARANTINE), reason=reason, wake_at=None
-        )
+        change = RowChange(status=apply(row.status, Event.QUARANTINE), reason=reason, wake_at=None)
         await self._storage.submit(Advance(row.pk, row.id, row.life, change=change))
         _log.error("workflow %s: quarantined: %s", row.id, reason)
         tally.quarantined.append(row.id)

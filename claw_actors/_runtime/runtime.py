@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast
 import attrs
 import trio
 
+from .._core.failures import ErrorRecord
 from .._core.identity import digest
 from .._core.journal import CANCEL_OP, RETRY_OP, Entry, EntryKind, EntryStatus
 from .._core.lifecycle import Event, Status, allowed, apply
@@ -31,10 +32,10 @@ from ..storage.client import Storage
 from ..storage.codec import Codec, decode_error
 from ..storage.model import WorkflowFilter, WorkflowPage, WorkflowState
 from ..storage.operations import Advance, Create, Created, Send
-from ..storage.records import Loaded, RowChange, StoredWorkflow
+from ..storage.records import Loaded, RowChange, StoredWorkflow, WorkflowRow
 from ..storage.translation import row_of, start_entry
-from ..storage.validation import check_id
-from .cells import Cells
+from ..storage.validation import check_free_text, check_id
+from .cells import MAX_REASON_CHARS, Cells
 from .environment import Environment
 from .handle import WorkflowHandle
 from .recovery import Recovery, RecoveryReport
@@ -53,6 +54,13 @@ Ts = TypeVarTuple("Ts")
 OnExisting = Literal["attach", "raise", "replace_closed"]
 
 _log = logging.getLogger("claw_actors")
+
+
+def _error_of(stored: StoredWorkflow) -> ErrorRecord:
+    """Read what a failed workflow failed with; one saved by hand may not say."""
+    if stored.end is None or stored.end.value is None:
+        return ErrorRecord((), "no error was recorded")
+    return decode_error(stored.end.value)
 
 
 class Runtime:
@@ -78,7 +86,7 @@ class Runtime:
         self._codec = codec
         self._environment = environment
         self._storage = Storage(actor, codec, environment.wall)
-        self.recovery_report = RecoveryReport()
+        self.recovery_report: RecoveryReport = RecoveryReport()
         self._closed = trio.Event()
 
     @property
@@ -180,7 +188,7 @@ class Runtime:
             await self.delete(state.id)
             await self._create(state, value, now)
             return
-        differs = []
+        differs: list[str] = []
         if stored.row.name != state.name:
             differs.append("workflow")
         if stored.start is None or stored.start.digest != digest(value):
@@ -221,8 +229,7 @@ class Runtime:
                 case Status.COMPLETED:
                     return self._decode_result(stored)
                 case Status.FAILED:
-                    value = stored.end.value if stored.end is not None else None
-                    raise WorkflowFailedError(id, decode_error(value or b"null"))
+                    raise WorkflowFailedError(id, _error_of(stored))
                 case Status.CANCELLED:
                     raise WorkflowCancelledError(id, stored.row.reason)
                 case Status.QUARANTINED:
@@ -264,8 +271,7 @@ class Runtime:
         Cancelled means not requested.
         """
         self._check_open()
-        if reason is not None and (not isinstance(reason, str) or len(reason) > 1_000):
-            raise InvalidInputError("reason", reason, "text of at most 1,000 characters")
+        check_free_text("reason", reason, MAX_REASON_CHARS)
         value = self._codec.encode(reason, object, "reason")
         now = self._environment.wall()
         entry = Entry(CANCEL_OP, "cancel", EntryKind.CANCEL, EntryStatus.OK, now, value=value)
@@ -300,12 +306,15 @@ class Runtime:
             row = await self._store_retry(id, stored)
         self._cells.activate(row)
 
-    async def _store_retry(self, id: str, stored: StoredWorkflow) -> Any:
+    async def _store_retry(self, id: str, stored: StoredWorkflow) -> WorkflowRow | None:
         """Store that it goes on; ``None`` if it has changed meanwhile."""
         row, now = stored.row, self._environment.wall()
-        [loaded] = await self._actor.read(self._actor.backend.load, [row.pk]) or [None]
+        found = await self._actor.read(self._actor.backend.load, [row.pk])
+        if not found:
+            raise NotFoundError("workflow", id)
+        [loaded] = found
         if not isinstance(loaded, Loaded):
-            raise loaded or NotFoundError("workflow", id)
+            raise loaded
         entries: tuple[Entry, ...] = ()
         if row.status is Status.FAILED and stored.end is not None:
             ref = stored.end.n if stored.end.ref is None else stored.end.ref
@@ -317,9 +326,7 @@ class Runtime:
             recoveries=0,
             completed_at=None,
         )
-        write = Advance(
-            row.pk, id, row.life, entries, change=change, expect_n=loaded.entries[-1].n
-        )
+        write = Advance(row.pk, id, row.life, entries, change=change, expect_n=loaded.entries[-1].n)
         try:
             await self._actor.submit(write)
         except StaleWriteError:

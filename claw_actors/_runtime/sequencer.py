@@ -27,7 +27,6 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import attrs
 import outcome
 import trio
 
@@ -78,23 +77,27 @@ class Sequencer:
         on_progress: Callable[[], None],
     ) -> None:
         assert row.id is not None
-        self.id, self.pk, self.life = row.id, row.pk, row.life
-        self.storage, self.timers, self.wall = storage, timers, wall
-        self.leave_scope = trio.CancelScope()
+        self.id: str = row.id
+        self.pk: int = row.pk
+        self.life: int = row.life
+        self.storage: StorageActor = storage
+        self.timers: Timers = timers
+        self.wall: Callable[[], float] = wall
+        self.leave_scope: trio.CancelScope = trio.CancelScope()
         # Why the instance leaves memory; None while it lives.
         self.sealed: str | None = None
         # What the instance failed with for good (divergence and the like); latched.
         self.failure: ClawError | None = None
-        self.replaying = True
-        self.cancel_requested = False
+        self.replaying: bool = True
+        self.cancel_requested: bool = False
         self.cancel_reason: bytes | None = None
         # The time of the last entry delivered: what `ctx.now()` returns.
-        self.now = past.start.at
+        self.now: float = past.start.at
         # Numbers of the last entry delivered, and of the last one committed.
-        self.delivered = past.start.n
-        self.committed_n = past.last_n
-        self.bodies = 0
-        self.turns = 0
+        self.delivered: int = past.start.n
+        self.committed_n: int = past.last_n
+        self.bodies: int = 0
+        self.turns: int = 0
         # Invariant: None, or the only context whose code runs.
         self.holder: Context | None = None
         # The context that gives up its turn right now, and has not parked yet.
@@ -393,9 +396,7 @@ class Sequencer:
         self._unsettled += 1
         change = RowChange(status=Status.WAITING, wake_at=wake_at, recoveries=0)
         # Only if nothing has arrived meanwhile: what arrives later makes the row due by itself.
-        park = Advance(
-            self.pk, self.id, self.life, change=change, expect_n=self.committed_n
-        )
+        park = Advance(self.pk, self.id, self.life, change=change, expect_n=self.committed_n)
         self.storage.post(park, self._parked)
 
     def note_healthy(self) -> None:
@@ -463,12 +464,11 @@ class Sequencer:
         """The instance cannot go on, for a reason that a respawn would not mend. Latched."""
         if self.failure is None:
             self.failure = error
+        self.seal(str(error), at_once=True)
         for operation in self.open_operations():
             context = operation.context
             if context.operation is operation and not operation.begun and not context.marked:
-                self.sealed = self.sealed or "it failed"
                 self.cancelled(context, outcome.Error(error))
-        self.seal(str(error), at_once=True)
 
     def diverge(self, expected: str, got: str) -> NonDeterminismError:
         """The code does not do what the journal says. Returns the error, for who can raise it."""

@@ -439,9 +439,10 @@ class StorageActor:
         listener = self._listeners.get(pk)
         if listener is None:
             if isinstance(operation, Send):
-                unheard[pk] = operation.id
                 if pk in self._ahead:
                     self._ahead[pk].append(attrs.evolve(operation.entry, n=result.n))
+                else:
+                    unheard[pk] = operation.id
             return
         first = result.n - len(entries) + 1
         for index, entry in enumerate(entries):

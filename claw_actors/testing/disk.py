@@ -61,12 +61,12 @@ class FakeDisk(Backend):
     blocking = False
 
     def __init__(self, surviving: MemoryStorage, crash: CrashPoint | None) -> None:
-        self.commits = 0
+        self.commits: int = 0
         self.acknowledged: dict[int, int] = {}
         self._working = surviving.snapshot()
         self._synced = surviving
         self._crash = crash
-        self.is_dead = False
+        self.is_dead: bool = False
         self._on_dying: Callable[[int], None] = lambda ticks: None
 
     @property

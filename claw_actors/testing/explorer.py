@@ -26,7 +26,7 @@ import trio
 import trio.testing
 
 from .._runtime.config import RuntimeConfig
-from .._runtime.environment import Environment
+from .._runtime.environment import AttemptBegun, Environment
 from .._runtime.opening import open_runtime
 from .._runtime.runtime import Runtime
 from ..definitions import Workflow
@@ -68,8 +68,8 @@ class ExplorationFailed(AssertionError):
             f"to see it again: explore(..., seeds=[{seed}], crashes={list(crashes)!r})"
         )
         self.seed = seed
-        self.crashes = tuple(crashes)
-        self.problems = tuple(problems)
+        self.crashes: tuple[CrashPoint, ...] = tuple(crashes)
+        self.problems: tuple[str, ...] = tuple(problems)
 
 
 @attrs.frozen(kw_only=True)
@@ -165,9 +165,13 @@ class _Explorer:
     ) -> _Life:
         disk = FakeDisk(surviving, crash)
         witness = Witness(disk, read_everything(surviving), self._config.healthy_after)
+
+        def begun(attempt: AttemptBegun) -> None:
+            witness.begun(attempt, trio.current_time())
+
         environment = attrs.evolve(
             virtual_environment(seed, start=start),
-            on_attempt=lambda attempt: witness.begun(attempt, trio.current_time()),
+            on_attempt=begun,
         )
         with seeded_schedule(seed):
             clock = trio.testing.MockClock(autojump_threshold=0)

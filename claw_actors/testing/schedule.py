@@ -18,12 +18,12 @@ __all__ = ["seeded_schedule"]
 @contextmanager
 def seeded_schedule(seed: int) -> Generator[None]:
     """Make Trio's scheduler deterministic for the length of the block, as ``seed`` says."""
-    before = trio_run._ALLOW_DETERMINISTIC_SCHEDULING
-    state = trio_run._r.getstate()
-    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
-    trio_run._r.seed(seed)
+    before = trio_run._ALLOW_DETERMINISTIC_SCHEDULING  # pyright: ignore[reportPrivateUsage]
+    state = trio_run._r.getstate()  # pyright: ignore[reportPrivateUsage]
+    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # pyright: ignore[reportPrivateUsage]
+    trio_run._r.seed(seed)  # pyright: ignore[reportPrivateUsage]
     try:
         yield
     finally:
-        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = before  # type: ignore[misc]
-        trio_run._r.setstate(state)
+        trio_run._ALLOW_DETERMINISTIC_SCHEDULING = before  # type: ignore[misc]  # pyright: ignore[reportPrivateUsage]
+        trio_run._r.setstate(state)  # pyright: ignore[reportPrivateUsage]

@@ -55,9 +55,9 @@ class Witness:
     disk: FakeDisk
     found: dict[int, Loaded]
     probation_s: float
-    problems: list[str] = attrs.field(factory=list)
+    problems: list[str] = attrs.field(factory=list[str])
     attempts: int = 0
-    _seen: set[int] = attrs.field(factory=set)
+    _seen: set[int] = attrs.field(factory=set[int])
 
     def begun(self, attempt: AttemptBegun, elapsed_s: float) -> None:
         """Look at what is durable at the very moment a task body is about to run."""

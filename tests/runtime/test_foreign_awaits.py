@@ -10,7 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from claw_actors import Context, Status, open_runtime, task, workflow
-from claw_actors.errors import WorkflowQuarantinedError
+from claw_actors.errors import ForeignAwaitError, WorkflowQuarantinedError
 
 
 @task
@@ -132,6 +132,63 @@ async def test_a_retry_with_mended_code_goes_on(open_claw_runtime, storage, call
         await handle.retry()
         assert await handle.result() == 7
     assert calls == ["ran"]
+
+
+async def test_a_wait_that_cannot_be_taken_back_raises_when_it_is_over(open_claw_runtime, storage):
+    """Trio's own bookkeeping comes first; the line raises all the same."""
+    raised = []
+
+    async def stubborn() -> None:
+        trio.lowlevel.current_trio_token().run_sync_soon(
+            trio.lowlevel.reschedule, trio.lowlevel.current_task()
+        )
+        await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        raised.append("not reached")
+
+    @workflow
+    async def run(ctx: Context) -> None:
+        try:
+            await stubborn()
+        except Exception as error:
+            raised.append(type(error))
+
+    async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        with pytest.raises(WorkflowQuarantinedError, match="awaited something other"):
+            await (await runtime.start(run)).result()
+    assert raised == [ForeignAwaitError]
+
+
+class OfAnotherLoop:
+    """What asyncio's futures look like to Trio."""
+
+    def __await__(self):
+        yield "something that Trio does not know"
+
+
+async def test_awaits_of_another_event_loop_are_refused(open_claw_runtime, storage, calls):
+    """In workflow code by us, in code that is unwound by Trio."""
+
+    @workflow
+    async def run(ctx: Context) -> None:
+        await OfAnotherLoop()
+
+    @workflow
+    async def unwound(ctx: Context) -> None:
+        try:
+            await ctx.sleep(100)
+        finally:
+            try:
+                await OfAnotherLoop()
+            except TypeError as error:
+                calls.append(str(error))
+
+    async with open_claw_runtime(storage, workflows=[run, unwound]) as runtime:
+        with pytest.raises(WorkflowQuarantinedError, match="awaited something other"):
+            await (await runtime.start(run)).result()
+        await runtime.start(unwound)
+        await wait_all_tasks_blocked()
+    assert len(calls) == 1
+    assert "unrecognized yield" in calls[0]
 
 
 async def test_threads_are_refused_without_a_mock_clock(tmp_path):

@@ -20,6 +20,7 @@ from claw_actors import (
     workflow,
 )
 from claw_actors.errors import (
+    NotFoundError,
     StorageCorruptError,
     WorkflowCancelledError,
     WorkflowQuarantinedError,
@@ -361,6 +362,40 @@ async def test_a_delayed_respawn_that_meets_a_damaged_journal_is_left(open_claw_
         assert runtime.statistics().active == 0
         assert runtime.statistics().crashes == 2
     assert "workflow w1: cannot be read, and is left as it is" in caplog.text
+
+
+async def test_a_damaged_journal_cannot_be_retried(open_claw_runtime):
+    """The error says what is damaged; the row stays as it is. Nor can one that is gone."""
+    storage = Damaged()
+
+    @workflow(restart=Restart(max_restarts=0))
+    async def crashing(ctx: Context) -> None:
+        raise ValueError
+
+    async with open_claw_runtime(storage, workflows=[crashing]) as runtime:
+        handle = await runtime.start(crashing, id="w1")
+        with pytest.raises(WorkflowQuarantinedError):
+            await handle.result()
+        storage.damaged_journals = {"w1"}
+        with pytest.raises(StorageCorruptError):
+            await handle.retry()
+        assert await handle.status() is Status.QUARANTINED
+        storage.load = lambda pks: []  # deleted between two reads
+        with pytest.raises(NotFoundError):
+            await handle.retry()
+
+
+async def test_damage_is_told_once(open_claw_runtime, caplog):
+    """However often recovery looks."""
+    storage = Damaged()
+    async with open_claw_runtime(storage, workflows=[stepper]) as runtime:
+        await runtime.start(stepper, 2, id="w0")
+        await trio.sleep(1)
+    storage.damaged_rows = {"w0"}
+    async with open_claw_runtime(storage, workflows=[stepper]) as runtime:
+        assert runtime.recovery_report.damaged == ("workflow w0",)
+        assert await runtime.recover() == RecoveryReport()
+    assert caplog.text.count("workflow w0 is damaged") == 1
 
 
 async def test_rows_created_by_hand_are_run(open_claw_runtime, storage):

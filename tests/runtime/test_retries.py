@@ -260,6 +260,26 @@ async def test_a_thread_that_takes_too_long_is_abandoned(tmp_path):
     assert ended.is_set()
 
 
+async def test_under_a_mock_clock_plain_functions_run_inline(open_claw_runtime, storage):
+    """Virtual time would leap while a worker thread runs; retries are the same."""
+    tries = []
+
+    @task(retry=STEADY)
+    def plain() -> bool:
+        tries.append(trio.current_time())
+        if len(tries) < 3:
+            raise ConnectionError
+        return threading.current_thread() is threading.main_thread()
+
+    @workflow
+    async def run(ctx: Context) -> bool:
+        return await ctx.run(plain)
+
+    async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        assert await (await runtime.start(run)).result() is True
+    assert tries == [pytest.approx(at, abs=0.1) for at in (0, 10, 20)]
+
+
 async def test_threads_have_a_limit_of_their_own(tmp_path):
     """Bodies beyond ``max_threads`` wait; storage does not wait behind them."""
     running = []

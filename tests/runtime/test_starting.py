@@ -11,6 +11,7 @@ from claw_actors import (
     RuntimeConfig,
     Status,
     WorkflowFilter,
+    WorkflowState,
     open_runtime,
     task,
     workflow,
@@ -250,17 +251,19 @@ async def test_a_result_whose_code_is_gone_is_plain_json(open_claw_runtime, stor
         assert await runtime.result("b") is None
 
 
-async def test_a_workflow_saved_by_hand_as_completed_has_no_result(open_claw_runtime, storage):
-    """What was stored without an end, through the storage client, is read without one."""
-    from claw_actors import WorkflowState
-
+async def test_what_was_saved_by_hand_is_answered_for_as_it_stands(open_claw_runtime, storage):
+    """Ended without a result or an error; or paused, and waited for."""
     async with open_claw_runtime(storage, workflows=BOTH) as runtime:
-        await runtime.storage.create_workflow(
-            WorkflowState(id="a", name="other", status=Status.PAUSED)
-        )
+        for status in (Status.COMPLETED, Status.FAILED, Status.PAUSED):
+            await runtime.storage.create_workflow(
+                WorkflowState(id=status.value, name="other", status=status)
+            )
+        assert await runtime.result("completed") is None
+        with pytest.raises(WorkflowFailedError, match="no error was recorded"):
+            await runtime.result("failed")
         with trio.move_on_after(5) as scope:
-            await runtime.result("a")
-        assert scope.cancelled_caught, "paused: it waits"
+            await runtime.result("paused")
+        assert scope.cancelled_caught
 
 
 async def test_workflows_registered_wrongly_stop_the_opening(open_claw_runtime, storage):

@@ -75,7 +75,7 @@ async def _counting(calls, open_claw_runtime, storage):
 
 
 @pytest.mark.parametrize("applied", [False, True], ids=["lost", "applied"])
-@pytest.mark.parametrize("commit_n", range(1, 8))
+@pytest.mark.parametrize("commit_n", range(1, 10))
 async def test_an_unknown_outcome_stops_everything_and_the_next_opening_recovers(
     open_claw_runtime, calls, commit_n, applied
 ):

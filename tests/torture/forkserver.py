@@ -84,7 +84,7 @@ def live(function, arguments: dict[str, object], log: str) -> None:
         status = 0
     except SystemExit as leaving:
         status = leaving.code
-    except BaseException:
+    except BaseException:  # noqa: ASYNC103 - it leaves by _exit
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -100,8 +100,8 @@ def tell_tasks(signum: object, frame: object) -> None:
         if task is None:
             continue
         print(f"-- Trio task {task.name}", file=sys.stderr)
-        for frame, line in task.iter_await_frames():
-            place = f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
+        for at, line in task.iter_await_frames():
+            place = f"{at.f_code.co_filename}:{line} in {at.f_code.co_name}"
             print(f"   {place}", file=sys.stderr)
         waiting += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
     sys.stderr.flush()

@@ -165,9 +165,11 @@ class Ledger:
                 wrong.append(f"more attempts than its policy allows: {note}")
             if note.attempt - 1 > body.attempts.get(task, 0) and task not in outcomes:
                 wrong.append(f"acknowledged and lost: the attempt before {note}")
-            for op in plan.ops[: plan.ops.index(note.op)]:
-                if (note.workflow, op) not in outcomes:
-                    wrong.append(f"acknowledged and lost: {op}, before {note}")
+            wrong += [
+                f"acknowledged and lost: {op}, before {note}"
+                for op in plan.ops[: plan.ops.index(note.op)]
+                if (note.workflow, op) not in outcomes
+            ]
         return wrong
 
     def _check_acknowledged(

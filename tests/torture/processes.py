@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
+import trio
 
 HERE = Path(__file__).parent
 KILLED = -signal.SIGKILL
@@ -112,6 +113,12 @@ def open_lives() -> Generator[Lives]:
         server.stdin.close()
         server.wait(10)
         server.stdout.close()
+
+
+async def seen_soon(condition: Callable[[], bool]) -> None:
+    """Wait until it is so, for what no event tells; the caller limits the time."""
+    while not condition():  # noqa: ASYNC110
+        await trio.sleep(0.001)
 
 
 def wait_until(condition: Callable[[], bool], within_s: float, what: str) -> None:

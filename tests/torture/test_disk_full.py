@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import resource
 import subprocess
 from collections import Counter
@@ -22,7 +21,7 @@ from claw_actors.storage.operations import Operation, Result
 
 from .body import examine
 from .ledger import Ledger, Plan
-from .processes import Lives
+from .processes import Lives, seen_soon
 from .witness import Pen, What, count_lines, effect, pen, read_notes
 
 pytestmark = pytest.mark.slow
@@ -131,7 +130,8 @@ def fill_up(ballast: Path) -> None:
                 while True:
                     file.write(b"\0" * size)
             except OSError as error:
-                assert error.errno == errno.ENOSPC
+                if error.errno != errno.ENOSPC:
+                    raise
 
 
 @pytest.fixture(params=["a small disk", "a limit of pages", "a backend that says so"])
@@ -149,11 +149,9 @@ def disk(request, place, tmp_path, tell) -> Iterator[Disk]:
 async def walk_into_it(runtime: Runtime, disk: Disk, seen: list[str]):
     """Start walkers, fill the disk under their feet, and wait until it is felt."""
     handles = [await runtime.start(walk, id=f"walker-{number}") for number in range(WALKERS)]
-    while len(seen) < ENOUGH_TO_FAIL:
-        await trio.sleep(0.001)
+    await seen_soon(lambda: len(seen) >= ENOUGH_TO_FAIL)
     disk.fill()
-    while runtime.statistics().storage.unavailable is None:
-        await trio.sleep(0.001)
+    await seen_soon(lambda: runtime.statistics().storage.unavailable is not None)
     return handles
 
 
@@ -267,9 +265,8 @@ async def live(path: str, witness: str, process: int, steps: int | None) -> None
         own.note(What.FINISHED, id, text=str(await handle.result()))
 
     async def forbid() -> None:
-        while count_lines(Path(witness)) < 2 * steps:
-            await trio.sleep(0.001)
-        limit = os.stat(f"{path}-wal").st_size + len(LUGGAGE)
+        await seen_soon(lambda: count_lines(Path(witness)) >= 2 * steps)
+        limit = Path(f"{path}-wal").stat().st_size + len(LUGGAGE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
     try:

@@ -40,7 +40,7 @@ from claw_actors.storage.operations import Operation, Result
 from claw_actors.storage.records import StoredWorkflow
 
 from .body import examine
-from .processes import KILLED, Lives, wait_until
+from .processes import KILLED, Lives, seen_soon, wait_until
 from .witness import Pen, What, count_lines, effect, pen, read_notes
 
 pytestmark = pytest.mark.slow
@@ -278,13 +278,12 @@ async def come_back(path: str, witness: str, process: int, report: str) -> None:
     began = time.perf_counter()
     async with open_runtime(path, workflows=[eleven]) as runtime:
         opened = time.perf_counter()
-        while runtime.statistics().active:
-            await trio.sleep(0.005)
+        await seen_soon(lambda: not runtime.statistics().active)
         ended = time.perf_counter()
         counts = runtime.statistics()
     times = {"open_s": opened - began, "all_s": ended - began}
     tallies = {"ended": counts.ended, "replayed": counts.replayed, "attempts": counts.attempts}
-    Path(report).write_text(json.dumps(times | tallies))
+    await trio.Path(report).write_text(json.dumps(times | tallies))
 
 
 def test_a_thousand_instances_come_back_in_seconds(

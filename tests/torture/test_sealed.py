@@ -37,6 +37,7 @@ from claw_actors.storage.operations import Operation, Result
 from claw_actors.storage.records import Loaded
 
 from .body import Record, examine
+from .processes import seen_soon
 
 pytestmark = pytest.mark.slow
 
@@ -128,10 +129,8 @@ RECORDED = {"in a thread", "in a body that ends within the grace", "before a ret
 
 async def swallow(operation: Callable[[], Awaitable[object]]) -> None:
     """Do it, and take no notice of how it ends: not even of a cancellation."""
-    try:
+    with contextlib.suppress(BaseException):
         await operation()
-    except BaseException:
-        pass
 
 
 async def clean_up(ctx: Context) -> None:
@@ -163,7 +162,7 @@ async def in_finally(ctx: Context, wait: str) -> str:
         calm = True
     finally:
         if not calm:
-            await clean_up(ctx)
+            await clean_up(ctx)  # noqa: ASYNC102 - that is the exercise, here and below
     return await ctx.run(mark, "after")
 
 
@@ -173,9 +172,9 @@ async def swallowing(ctx: Context, wait: str) -> str:
     await ctx.run(mark, "before")
     try:
         await WAITS[wait](ctx)
-    except BaseException:
-        await clean_up(ctx)
-        return "swallowed"
+    except BaseException:  # noqa: ASYNC103
+        await clean_up(ctx)  # noqa: ASYNC102
+        return "swallowed"  # noqa: ASYNC104
     return await ctx.run(mark, "after")
 
 
@@ -185,9 +184,9 @@ async def replacing(ctx: Context, wait: str) -> str:
     await ctx.run(mark, "before")
     try:
         await WAITS[wait](ctx)
-    except BaseException:
-        await clean_up(ctx)
-        raise ValueError("replaced") from None
+    except BaseException:  # noqa: ASYNC103
+        await clean_up(ctx)  # noqa: ASYNC102
+        raise ValueError("replaced") from None  # noqa: ASYNC104
     return await ctx.run(mark, "after")
 
 
@@ -370,16 +369,16 @@ def lives_in_order(records: Sequence[Record]) -> list[str]:
 
 
 async def see_through(runtime: Runtime, number: int) -> None:
-    """Start one, cancel every other one at some moment, and wait for its end."""
+    """Start one, cancel most of them at some moment, and wait for its end."""
     handle = await runtime.start(faltering, id=f"it-{number}")
-    if number % 2:
+    if number % 4:
         await trio.sleep(random.uniform(0, 0.3))
         with contextlib.suppress(WorkflowClosedError):
             await handle.cancel()
     try:
         assert await handle.result() == STEPS
     except WorkflowCancelledError:
-        assert number % 2
+        assert number % 4
 
 
 def overtaken_timers(records: Sequence[Record]) -> int:
@@ -391,28 +390,35 @@ def overtaken_timers(records: Sequence[Record]) -> int:
     )
 
 
-async def test_a_respawn_never_meets_the_writes_of_its_predecessor(scene, place, table, tell):
-    """Over hundreds of crashes: numbers without gaps, one outcome each, one life after the other."""
-    stage.set(scene)
-    random.seed(7)
-    with trio.fail_after(HANG_S):
-        async with open_runtime(Slow(place), workflows=[faltering], config=CONFIG) as runtime:
-            async with trio.open_nursery() as nursery:
-                for number in range(CROWD):
-                    nursery.start_soon(see_through, runtime, number)
-            crashes = runtime.statistics().crashes
+async def falter_through(place: Path, table: Path) -> tuple[int, list[Record]]:
+    """Let a crowd falter to its end on a new database; return crashes and records."""
+    place.parent.mkdir()
+    async with open_runtime(Slow(place), workflows=[faltering], config=CONFIG) as runtime:
+        async with trio.open_nursery() as nursery:
+            for number in range(CROWD):
+                nursery.start_soon(see_through, runtime, number)
+        crashes = runtime.statistics().crashes
     body = examine(place, table)
     assert body.damage == ()
-    records = [record for _, record in sorted(body.records.items())]
-    assert lives_in_order(records) == []
-    runs = Counter(scene.effects)
-    assert set(runs.values()) == {1}, "a recorded task ran again"
-    assert crashes > 2 * CROWD
-    overtaken = overtaken_timers(records)
-    assert overtaken, "no write has ever been under way at a crash"
+    return crashes, [record for _, record in sorted(body.records.items())]
+
+
+async def test_a_respawn_never_meets_the_writes_of_its_predecessor(scene, tmp_path, table, tell):
+    """Over hundreds of crashes: numbers without gaps, one outcome each, one life after the other."""
+    crashes = overtaken = count = rounds = 0
+    with trio.fail_after(HANG_S):
+        # Until it was about something: some crashed while a write of theirs was under way.
+        while not overtaken or crashes < 2 * CROWD:
+            scene.effects.clear()
+            stage.set(scene)
+            more, records = await falter_through(tmp_path / f"{rounds}" / "torture.db", table)
+            assert lives_in_order(records) == []
+            assert set(Counter(scene.effects).values()) == {1}, "a recorded task ran again"
+            crashes, overtaken = crashes + more, overtaken + overtaken_timers(records)
+            count, rounds = count + len(records), rounds + 1
     tell(
-        f"{crashes} crashes of {CROWD} instances, {len(records)} records, each effect once;"
-        f" {overtaken} timers were overtaken by a cancellation"
+        f"{crashes} crashes, {count} records, each effect once; {overtaken} timers were overtaken"
+        " by a cancellation"
     )
 
 
@@ -470,8 +476,7 @@ async def test_a_request_between_two_lives_reaches_the_next(scene, place):
     with trio.fail_after(HANG_S):
         async with open_runtime(storage, workflows=[crashing_once], config=CONFIG) as runtime:
             handle = await runtime.start(crashing_once, id="it")
-            while not storage.read:
-                await trio.sleep(0.001)
+            await seen_soon(lambda: storage.read)
             await handle.cancel()
             with pytest.raises(WorkflowCancelledError):
                 await handle.result()

@@ -188,21 +188,21 @@ def victim(lives, place, witness, table, log):
 
 def test_after_each_of_many_kills_every_invariant_holds(victim, is_long, tell, tmp_path):
     """What was acknowledged is there, nothing recorded runs again, and all of it ends well."""
-    for round in range(LONG_ROUNDS if is_long else 1):
-        if round:
+    for number in range(LONG_ROUNDS if is_long else 1):
+        if number:
             # A new file now and then: looking at everything after each kill costs its size.
-            directory = tmp_path / f"data-{round}"
+            directory = tmp_path / f"data-{number}"
             victim = Victim(
                 victim.lives,
                 directory / "torture.db",
-                tmp_path / f"witness-{round}",
+                tmp_path / f"witness-{number}",
                 victim.table,
                 victim.log,
                 victim.dice,
             )
         began = time.monotonic()
         for kill in range(KILLS):
-            assert victim.kill_one() == [], f"after kill {kill} of round {round}"
+            assert victim.kill_one() == [], f"after kill {kill} of round {number}"
         assert victim.last_life() == []
         tell(
             f"{KILLS} kills in {time.monotonic() - began:.1f} s; {len(victim.ledger.finished)}"
