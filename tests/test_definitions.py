@@ -107,7 +107,7 @@ class AnyCallable:
         raise NotImplementedError
 
 
-async def numbers():
+async def numbers():  # noqa: ASYNC900
     yield 1
 
 

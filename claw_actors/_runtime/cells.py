@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import attrs
@@ -27,6 +29,8 @@ from .incarnation import Incarnation, InstanceFailed
 from .sequencer import Sequencer
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
     from ..definitions import Workflow
     from ..storage.actor import StorageActor
     from ..storage.codec import Codec
@@ -106,11 +110,28 @@ class Cells:
         self._environment = environment
         self._threads = trio.CapacityLimiter(config.max_threads)
         self._cells: dict[str, _Cell] = {}
+        self._coming: Counter[str] = Counter()
         # Who waits for something to change holds the event; when nobody does, it is gone.
         self._changes: weakref.WeakValueDictionary[str, trio.Event] = weakref.WeakValueDictionary()
 
     def __contains__(self, id: str) -> bool:
-        return id in self._cells
+        """Tell whether an instance is in memory, or just coming."""
+        return id in self._cells or id in self._coming
+
+    @contextmanager
+    def coming(self, ids: Iterable[str]) -> Generator[None]:
+        """Hold these ids while their instances are created, claimed or retried.
+
+        Between the commit that gives an instance its life and the moment when it is in memory,
+        whoever looks for unfinished instances that nobody runs must not find it.
+        """
+        held = tuple(ids)
+        self._coming.update(held)
+        try:
+            yield
+        finally:
+            self._coming.subtract(held)
+            self._coming = +self._coming  # without those at zero
 
     def __len__(self) -> int:
         return len(self._cells)
@@ -140,7 +161,10 @@ class Cells:
             on_stop=lambda reason: self._seal(cell, reason),
             on_gone=lambda: self._forget(cell),
         )
-        if row.id in self._cells or not self._supervisor.start_child(spec):
+        if row.id in self._cells:
+            return None
+        if not self._supervisor.start_child(spec):
+            self._storage.expect_nobody(row.pk)
             return None
         self._cells[row.id] = cell
         return cell.sign_of_life
@@ -181,11 +205,13 @@ class Cells:
             found = await self._storage.read(self._storage.backend.load, [cell.pk])
         except ClawError as error:
             _log.error("workflow %s: cannot be brought back now: %s", cell.id, error)
+            self._storage.expect_nobody(cell.pk)
             return None
         for loaded in found:
             if isinstance(loaded, Loaded):
                 return loaded
             _log.error("workflow %s: cannot be read, and is left as it is: %s", cell.id, loaded)
+        self._storage.expect_nobody(cell.pk)
         return None
 
     def _prepare(self, cell: _Cell, loaded: Loaded) -> Incarnation:

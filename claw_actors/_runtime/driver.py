@@ -76,14 +76,12 @@ class Driver(Generic[T]):
             if not self._context.inside and not self._context.is_sealed:
                 refusal = ForeignAwaitError(_where(self._coroutine))
                 self._context.fail(refusal)
-                match self._unregister(trap, refusal):
-                    case _Refused.NOW:
-                        error = refusal
-                        continue
-                    case _Refused.BY_TRIO:
-                        refusal = None
-                    case _Refused.LATER:
-                        pass
+                refused = self._unregister(trap, refusal)
+                if refused is _Refused.NOW:
+                    error = refusal
+                    continue
+                if refused is _Refused.BY_TRIO:
+                    refusal = None
             try:
                 value = yield trap
             except BaseException as raised:  # a coroutine wrapper passes on whatever it is thrown

@@ -21,7 +21,7 @@ import trio
 
 from .._core.lifecycle import UNFINISHED, Event, Status, apply
 from .._core.restart import RecoveryVerdict, decide_recovery
-from ..errors import ClawError, NotFoundError, UnknownWorkflowError
+from ..errors import ClawError, NotFoundError, StorageCorruptError, UnknownWorkflowError
 from ..storage.operations import Advance, Claim, Claimed
 from ..storage.records import Loaded, RowChange, WorkflowRow
 
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 __all__ = ["Recovery", "RecoveryReport"]
 
 _log = logging.getLogger("claw_actors.recovery")
+
+HEALTHY_PATIENCE_S = 5.0
+"""How long the note that a suspect is healthy may take to be stored."""
+
+RETRY_PAUSE_S = 1.0
+"""After storage could not be read."""
 
 WAKE_WINDOW = 1_000
 """How many waiting instances have a timer of their own at a time."""
@@ -212,39 +218,47 @@ class Recovery:
 
     async def _revive_alone(self, row: WorkflowRow, tally: _Tally) -> None:
         for sign_of_life in await self._revive([row], True, tally):
-            with trio.move_on_after(self._config.healthy_after):
+            # A healthy while is a sign of life, too, once that is stored.
+            with trio.move_on_after(self._config.healthy_after + HEALTHY_PATIENCE_S):
                 await sign_of_life.wait()
 
     async def _revive(
         self, rows: Sequence[WorkflowRow], counted: bool, tally: _Tally, *, patient: bool = False
     ) -> list[trio.Event]:
         """Claim these in one commit, read them, and let them run."""
-        lives = tuple((row.pk, row.life) for row in rows)
-        claim = Claim(lives, self._environment.wall(), counted)
-        claimed = cast("Claimed", await self._storage.submit(claim, patient=patient)).rows
-        read = self._storage.backend.load
+        rows = [row for row in rows if row.id is not None and row.id not in self._cells]
+        with self._cells.coming([row.id for row in rows if row.id is not None]):
+            lives = tuple((row.pk, row.life) for row in rows)
+            claim = Claim(lives, self._environment.wall(), counted)
+            claimed = cast("Claimed", await self._storage.submit(claim, patient=patient)).rows
+            return await self._load_and_activate(rows, claimed, tally)
+
+    async def _load_and_activate(
+        self, rows: Sequence[WorkflowRow], claimed: Sequence[WorkflowRow], tally: _Tally
+    ) -> list[trio.Event]:
+        """Read what was claimed and let it run; what cannot be read gets its old row back."""
         signs: list[trio.Event] = []
-        readable: set[int] = set()
-        for loaded in await self._storage.read(read, [row.pk for row in claimed]):
+        missing = {row.pk: row.life for row in claimed}
+        for loaded in await self._storage.read(self._storage.backend.load, list(missing)):
             if isinstance(loaded, ClawError):
                 _log.error("left as it is: %s", loaded)
                 tally.damaged.append(loaded.where)
                 continue
-            readable.add(loaded.row.pk)
+            del missing[loaded.row.pk]
             if (sign := self._activate(loaded)) is not None:
                 assert loaded.row.id is not None
                 tally.recovered.append(loaded.row.id)
                 signs.append(sign)
-        lives_now = {row.pk: row.life for row in claimed if row.pk not in readable}
         for row in rows:
-            if row.pk in lives_now:
-                await self._put_back(row, lives_now[row.pk])
+            if row.pk in missing:
+                await self._put_back(row, missing[row.pk])
         return signs
 
     async def _put_back(self, row: WorkflowRow, life: int) -> None:
         """Let the row of an instance that cannot be read say what it said before it was claimed."""
         assert row.id is not None
         self._set_aside.add(row.pk)
+        self._storage.expect_nobody(row.pk)
         change = RowChange(
             status=row.status,
             reason=row.reason,
@@ -280,14 +294,22 @@ class Recovery:
             while not self._requested and not self._window_over:
                 self._more = trio.Event()
                 await self._more.wait()
-            if self._window_over:
-                self._window_over = False
-                await self._watch_waits()
             ids, self._requested = list(self._requested), {}
-            rows = [row for id in ids if (row := await self._read_row(id)) is not None]
-            wave = self._config.recovery_wave
-            for first in range(0, len(rows), wave):
-                await self._revive(rows[first : first + wave], False, _Tally(), patient=True)
+            try:
+                if self._window_over:
+                    await self._watch_waits()
+                    self._window_over = False
+                await self._bring_back(ids)
+            except ClawError as error:
+                _log.error("cannot bring back what is due: %s; trying again", error)
+                self._requested = dict.fromkeys([*ids, *self._requested])
+                await trio.sleep(RETRY_PAUSE_S)
+
+    async def _bring_back(self, ids: Sequence[str]) -> None:
+        rows = [row for id in ids if (row := await self._read_row(id)) is not None]
+        wave = self._config.recovery_wave
+        for first in range(0, len(rows), wave):
+            await self._revive(rows[first : first + wave], False, _Tally(), patient=True)
 
     async def _read_row(self, id: str) -> WorkflowRow | None:
         if id in self._cells:
@@ -297,7 +319,7 @@ class Recovery:
             self._registry.find(stored.row.name, stored.row.version)
         except NotFoundError:
             return None
-        except ClawError as error:
+        except (StorageCorruptError, UnknownWorkflowError) as error:
             _log.error("workflow %s: left as it is: %s", id, error)
             return None
         return stored.row if stored.row.status in UNFINISHED else None

@@ -172,11 +172,12 @@ class Runtime:
             life=1,
         )
         start = start_entry(value, now)
-        created = await self._actor.submit(Create(row, (start,)))
-        # No checkpoint from here: what is durable is also brought to life.
-        assert isinstance(created, Created)
-        row = attrs.evolve(row, pk=created.pk)
-        self._cells.activate(row, Loaded(row=row, entries=(start,), open_tasks=()))
+        with self._cells.coming([state.id]):
+            created = await self._actor.submit(Create(row, (start,)))
+            # No checkpoint from here: what is durable is also brought to life.
+            assert isinstance(created, Created)
+            row = attrs.evolve(row, pk=created.pk)
+            self._cells.activate(row, Loaded(row=row, entries=(start,), open_tasks=()))
         self._cells.counts.started += 1
 
     async def _meet_existing(
@@ -303,8 +304,10 @@ class Runtime:
             self._registry.find(stored.row.name, stored.row.version)
             # Its last incarnation may be about to leave; its cell must be gone before the next.
             await self._cells.stop(id, "it is retried")
-            row = await self._store_retry(id, stored)
-        self._cells.activate(row)
+            with self._cells.coming([id]):
+                row = await self._store_retry(id, stored)
+                if row is not None:
+                    self._cells.activate(row)
 
     async def _store_retry(self, id: str, stored: StoredWorkflow) -> WorkflowRow | None:
         """Store that it goes on; ``None`` if it has changed meanwhile."""

@@ -403,15 +403,18 @@ class Sequencer:
         """It has run for a while after a recovery: that recovery counts no more."""
         if self._recovery_counted and self.sealed is None:
             self._unsettled += 1
-            self.storage.post(self.advance(), self._settle_one)
+            self.storage.post(self.advance(), self._noted)
+
+    def _noted(self, result: Result) -> None:
+        self._settle_one(result)
+        self._on_progress()
 
     def _parked(self, result: Result) -> None:
         if isinstance(result, StaleWriteError) and result.what == "journal":
             self._stored_waiting = False
             self._settle_one(None)
         else:
-            self._settle_one(result)
-            self._on_progress()
+            self._noted(result)
 
     # -- cancellation, leaving, failing -------------------------------------------------------------
 
@@ -462,8 +465,7 @@ class Sequencer:
 
     def fail(self, error: ClawError) -> None:
         """The instance cannot go on, for a reason that a respawn would not mend. Latched."""
-        if self.failure is None:
-            self.failure = error
+        self.failure = self.failure or error
         self.seal(str(error), at_once=True)
         for operation in self.open_operations():
             context = operation.context

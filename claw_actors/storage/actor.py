@@ -12,7 +12,7 @@ The contract:
   in flight refuses to be cancelled.
 - Answers and wake-ups are given by this actor, after the commit, in commit order, synchronously.
 - If an incarnation's write is refused, its later queued ones are refused with it: they were
-  based on the one that failed.
+  based on the one that failed. (Not if it asked for the end of the journal to be where it was.)
 - While storage is unavailable (disk full), patient writes, those of running workflows, stay
   queued and are tried again; the others are refused with the reason.
 """
@@ -136,6 +136,14 @@ def _parts(operation: Operation, result: Result) -> Iterator[tuple[Operation, An
         yield from zip(operation.operations, result, strict=True)
     else:
         yield operation, cast("Answer", result)
+
+
+def _is_conditional(refusal: ClawError) -> bool:
+    """Tell whether a write was only refused because something else arrived before it.
+
+    Its author has reckoned with that, and what it wrote later does not build on it.
+    """
+    return isinstance(refusal, StaleWriteError) and refusal.what == "journal"
 
 
 class StorageActor:
@@ -270,6 +278,10 @@ class StorageActor:
         self._listeners[pk] = listener
         for entry in self._ahead.pop(pk, ()):
             listener.committed(entry)
+
+    def expect_nobody(self, pk: int) -> None:
+        """Nobody will listen to this workflow after all, though it was claimed or created to run."""
+        self._ahead.pop(pk, None)
 
     def unlisten(self, pk: int, listener: Listener) -> None:
         """Stop telling ``listener``, unless another has taken its place."""
@@ -410,7 +422,7 @@ class StorageActor:
             self._answer(write, result)
             operation = write.operation
             if isinstance(result, ClawError):
-                if isinstance(operation, Advance):
+                if isinstance(operation, Advance) and not _is_conditional(result):
                     self._refuse_followers(operation, result)
             else:
                 for part, answer in _parts(operation, result):

@@ -29,10 +29,9 @@ class MixedError(MixinError, KeyError):
 
 
 def raised(error):
-    try:
+    with pytest.raises(type(error)) as caught:
         raise error
-    except BaseException as caught:
-        return caught
+    return caught.value
 
 
 def test_builtins_are_named_bare_and_others_with_their_module():

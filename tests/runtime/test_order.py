@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import contextlib
 
+import attrs
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from claw_actors import Context, MemoryStorage, Restart, task, workflow
+from claw_actors import (
+    Context,
+    MemoryStorage,
+    Restart,
+    RuntimeConfig,
+    Status,
+    WorkflowState,
+    task,
+    workflow,
+)
 from claw_actors._core.journal import CANCEL_OP, Entry, EntryKind, EntryStatus
-from claw_actors.errors import NotFoundError, WorkflowCancelledError
+from claw_actors.errors import NotFoundError, WorkflowCancelledError, WorkflowClosedError
 from claw_actors.storage.operations import Send
 from claw_actors.testing.clock import EPOCH
 
@@ -105,6 +115,108 @@ async def test_a_request_at_any_moment_of_a_recovery_is_served(
             assert await runtime.result("a") == "slept"
         await trio.sleep(1)
         assert len(results) == 1
+
+
+@pytest.mark.parametrize("ticks", range(12))
+async def test_a_request_at_any_moment_of_waking_up_is_served(open_claw_runtime, storage, ticks):
+    """While it is read, claimed and loaded; also if it is in the journal that was loaded."""
+    async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
+        await runtime.start(sleeper, 100, id="a")
+        await trio.sleep(5)
+    async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
+        await trio.sleep_until(100)
+        for _ in range(ticks):
+            await trio.lowlevel.checkpoint()
+        try:
+            await runtime.cancel("a")
+        except WorkflowClosedError:
+            assert await runtime.result("a") == "slept"
+        else:
+            with pytest.raises(WorkflowCancelledError):
+                await runtime.result("a")
+
+
+async def test_a_request_before_the_first_line_keeps_a_body_from_running(
+    open_claw_runtime, storage, journal_of, calls
+):
+    """The task is asked for, finds itself cancelled, and says so in the journal."""
+
+    @task
+    async def body() -> None:
+        calls.append("ran")
+
+    @workflow
+    async def run(ctx: Context) -> None:
+        await ctx.run(body)
+
+    async with open_claw_runtime(storage) as runtime:
+        await runtime.storage.create_workflow(
+            WorkflowState(id="a", name="run", status=Status.PENDING)
+        )
+        await runtime.cancel("a", "too late for it")
+    for _ in range(2):
+        async with open_claw_runtime(storage, workflows=[run]) as runtime:
+            with pytest.raises(WorkflowCancelledError, match="too late for it"):
+                await runtime.result("a")
+    assert calls == []
+    assert [(str(one.kind), str(one.status)) for one in journal_of(storage, "a")] == [
+        ("start", "ok"),
+        ("cancel", "ok"),
+        ("task", "cancelled"),
+        ("end", "cancelled"),
+    ]
+
+
+async def test_nothing_begins_before_a_write_of_the_replay_is_answered(open_claw_runtime, storage):
+    """It has been well for a while in mid-replay, and that is being stored."""
+
+    @workflow
+    async def run(ctx: Context) -> int:
+        for _ in range(120):
+            await ctx.run(step)
+        await ctx.sleep(5)
+        return ctx.attempt
+
+    async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        await runtime.start(run, id="a")
+        await trio.sleep(1)
+        crashed = storage.snapshot()
+    row = crashed._table.find("a").row
+    crashed._table._records[row.pk] = attrs.evolve(
+        crashed._table._records[row.pk], row=attrs.evolve(row, status=Status.RUNNING)
+    )
+    config = RuntimeConfig(healthy_after=0)
+    async with open_claw_runtime(crashed, workflows=[run], config=config) as runtime:
+        assert crashed._table.find("a").row.recoveries in (0, 1)
+        assert await runtime.result("a") == 2
+        assert runtime.statistics().attempts == 0
+
+
+async def test_one_that_falls_due_in_the_grace_is_left_for_the_next_opening(
+    open_claw_runtime, storage, row_of
+):
+    """The supervisor takes no more children; its sleep is overdue then."""
+
+    @task
+    async def long() -> None:
+        await trio.sleep(4)
+
+    @workflow
+    async def busy(ctx: Context) -> None:
+        await ctx.run(long)
+
+    workflows = [sleeper, busy]
+    async with open_claw_runtime(storage, workflows=workflows) as runtime:
+        await runtime.start(sleeper, 100, id="a")
+        await trio.sleep(5)
+    async with open_claw_runtime(storage, workflows=workflows) as runtime:
+        await trio.sleep(93)
+        await runtime.start(busy)
+        await wait_all_tasks_blocked()
+    assert trio.current_time() > 101
+    assert row_of(storage, "a").status in (Status.WAITING, Status.RUNNING)
+    async with open_claw_runtime(storage, workflows=workflows) as runtime:
+        assert await runtime.result("a") == "slept"
 
 
 @pytest.mark.parametrize("ticks", range(12))

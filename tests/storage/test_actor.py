@@ -12,6 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from claw_actors._core.journal import Entry, EntryKind, EntryStatus
+from claw_actors._core.lifecycle import Status
 from claw_actors.errors import (
     ClawError,
     NotFoundError,
@@ -29,9 +30,12 @@ from claw_actors.storage.operations import (
     Atomic,
     Claim,
     Claimed,
+    Create,
+    Created,
     Send,
     Sent,
 )
+from claw_actors.storage.records import WorkflowRow
 
 FULL = StorageUnavailableError("the fake", "disk full")
 
@@ -77,7 +81,9 @@ class FakeBackend(Backend):
                 self._last_n += 1
                 return Sent(int(operation.id.partition("-")[2]), self._last_n)
             case Claim():
-                return Claimed(())
+                return Claimed(tuple(row(pk, life + 1) for pk, life in operation.lives))
+            case Create():
+                return Created(operation.row.pk, 0)
             case Atomic():
                 return tuple(self._answer(part) for part in operation.operations)
 
@@ -179,6 +185,20 @@ def entry(op, pk=1, life=1):
 
 def message(op, pk=1):
     return Send(f"w-{pk}", Entry(op, "cancel", EntryKind.CANCEL, EntryStatus.OK, 0.0))
+
+
+def row(pk, life):
+    return WorkflowRow(
+        pk=pk,
+        id=f"w-{pk}",
+        name="n",
+        version=1,
+        status=Status.RUNNING,
+        run_key="k",
+        seed=1,
+        created_at=0.0,
+        life=life,
+    )
 
 
 def name_of(operation):
@@ -449,7 +469,7 @@ async def test_after_a_refusal_later_writes_of_that_incarnation_are_refused():
     async with open_world() as world:
         world.executor.shut()
         bad = entry("bad")
-        refusal = world.backend.refusals[id(bad)] = StaleWriteError("w-1", "journal", 3, 4)
+        refusal = world.backend.refusals[id(bad)] = StaleWriteError("w-1", "life", 3, 4)
         await world.call("bad", bad)
         await world.call("follower", entry("follower"))
         await world.call("next life", entry("next", life=2))
@@ -461,6 +481,20 @@ async def test_after_a_refusal_later_writes_of_that_incarnation_are_refused():
         assert isinstance(answer, StaleWriteError)
         assert answer is not refusal
         assert str(answer) == str(refusal)
+
+
+async def test_a_write_that_asked_for_the_end_of_the_journal_is_refused_alone():
+    """Its author has reckoned with that: later writes do not build on it."""
+    async with open_world() as world:
+        world.executor.shut()
+        conditional = entry("conditional")
+        world.backend.refusals[id(conditional)] = StaleWriteError("w-1", "journal", 3, 4)
+        await world.call("conditional", conditional)
+        await world.call("later", entry("later"))
+        await world.release()
+        assert isinstance(world.answers["conditional"], StaleWriteError)
+        assert world.groups == [["conditional"], ["later"]]
+        assert world.answers["later"] == Advanced(1)
 
 
 async def test_a_refused_message_refuses_nobody_else():
@@ -867,6 +901,52 @@ async def test_an_unheard_write_of_an_incarnation_is_not_reported():
         world.actor.on_unheard = lambda pk, id: pytest.fail("reported")
         await world.actor.submit(entry("a"))
         await world.actor.submit(Claim(((1, 0),), 0.0, counted=False))
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [Claim(((1, 0), (2, 5)), 0.0, counted=False), Create(row(1, life=1), ())],
+    ids=lambda operation: type(operation).__name__,
+)
+async def test_what_comes_between_claim_and_listening_is_kept(beginning):
+    """The journal is read in between: what is committed after that would reach nobody."""
+    async with open_world() as world:
+        world.actor.on_unheard = lambda pk, id: pytest.fail("reported")
+        await world.actor.submit(beginning)
+        await world.actor.submit(message("a", 1))
+        await world.actor.submit(message("b", 1))
+        listener = Recorder()
+        world.actor.listen(1, listener)
+        assert listener.log == [
+            ("listener", "committed", "a", 1),
+            ("listener", "committed", "b", 2),
+        ]
+
+
+async def test_what_was_kept_is_told_once():
+    """The next listener of the same workflow begins with its own claim."""
+    async with open_world() as world:
+        unheard = []
+        world.actor.on_unheard = lambda pk, id: unheard.append(pk)
+        await world.actor.submit(Claim(((1, 0),), 0.0, counted=False))
+        await world.actor.submit(message("a", 1))
+        first, second = Recorder(), Recorder()
+        world.actor.listen(1, first)
+        world.actor.unlisten(1, first)
+        await world.actor.submit(message("b", 1))
+        assert unheard == [1]
+        world.actor.listen(1, second)
+        assert second.log == []
+
+
+async def test_a_workflow_that_is_created_to_run_later_keeps_nothing():
+    """Whoever sends to it has it woken."""
+    async with open_world() as world:
+        unheard = []
+        world.actor.on_unheard = lambda pk, id: unheard.append(pk)
+        await world.actor.submit(Create(row(1, life=0), ()))
+        await world.actor.submit(message("a", 1))
+        assert unheard == [1]
 
 
 async def test_by_default_an_unheard_message_is_just_stored():

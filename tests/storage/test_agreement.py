@@ -376,7 +376,7 @@ class Agreement(RuleBasedStateMachine):
 
 
 AGREEMENT = settings(
-    max_examples=40,
+    max_examples=15,
     stateful_step_count=20,
     derandomize=True,
     database=None,

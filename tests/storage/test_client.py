@@ -361,7 +361,11 @@ async def test_an_unknown_task_is_named(storage):
 # -- values -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [{1}, {1: 2}, float("nan"), "\ud800", object()], ids=ascii)
+@pytest.mark.parametrize(
+    "bad",
+    [{1}, {1: 2}, float("nan"), "\ud800", object()],
+    ids=["set", "int key", "nan", "surrogate", "object"],
+)
 async def test_a_value_that_is_no_json_is_refused_before_anything_is_written(storage, bad):
     """Input, result of a workflow, result of a task: each is named."""
     created = await storage.create_workflow(ORDER)

@@ -9,6 +9,7 @@ import decimal
 import enum
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import typing
@@ -132,7 +133,10 @@ ONE = uuid.UUID(int=1)
 
 def label(value):
     """Name a parameter shortly, whatever it is; some cannot even be printed."""
-    return "huge" if isinstance(value, int) and abs(value) > 2**64 else ascii(value)[:30]
+    if isinstance(value, set | frozenset):
+        return type(value).__name__  # whose order differs from process to process
+    text = "huge" if isinstance(value, int) and abs(value) > 2**64 else ascii(value)
+    return re.sub(r" at 0x[0-9a-f]+|0x[0-9a-f]+", "", text)[:30]
 
 
 def trip(value, declared):

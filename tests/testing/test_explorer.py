@@ -119,9 +119,9 @@ WORKFLOWS = [many_things, crashes_once_per_process, waits_to_be_cancelled]
 
 def test_every_crash_of_every_feature_is_survived() -> None:
     """Dying before, inside and after each commit changes neither result nor effects."""
-    report = explore(everything, workflows=WORKFLOWS, seeds=range(3))
-    assert report.seeds == 3
-    assert report.crashes >= 3 * report.commits - 20  # some deaths come after the end
+    report = explore(everything, workflows=WORKFLOWS, seeds=[0])
+    assert report.seeds == 1
+    assert report.crashes >= 3 * report.commits - 10  # some deaths come after the end
     assert report.lives > report.crashes
 
 
@@ -135,14 +135,14 @@ def load_example(name: str) -> ModuleType:
     return module
 
 
-def test_the_hello_example_survives_every_crash_over_20_seeds() -> None:
-    """The workflow that README shows."""
+def test_the_hello_example_survives_every_crash() -> None:
+    """The workflow that README shows; over more seeds, and the backup too, in the torture."""
     breakfast = load_example("hello").breakfast
 
     async def scenario(runtime: Runtime) -> object:
         return await (await runtime.start(breakfast, 3, id="monday")).result()
 
-    assert explore(scenario, workflows=[breakfast], seeds=range(20)).crashes > 300
+    assert explore(scenario, workflows=[breakfast], seeds=range(3)).crashes > 40
 
 
 # -- what is put in on purpose, and must be found --------------------------------------------------

@@ -266,7 +266,7 @@ async def live(path: str, witness: str, process: int, steps: int | None) -> None
 
     async def forbid() -> None:
         await seen_soon(lambda: count_lines(Path(witness)) >= 2 * steps)
-        limit = Path(f"{path}-wal").stat().st_size + len(LUGGAGE)
+        limit = (await trio.Path(f"{path}-wal").stat()).st_size + len(LUGGAGE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
     try:

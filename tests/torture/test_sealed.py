@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
+from pathlib import Path
 
 import attrs
 import pytest
@@ -335,7 +336,7 @@ async def faltering(ctx: Context) -> int:
         await ctx.run(mark, f"{ctx.workflow_id}/{number}")
         falter(ctx)
         try:
-            await ctx.sleep(0.002)
+            await ctx.sleep(0.01)
         except trio.Cancelled:
             # The cancellation may have overtaken the timer, whose entry is on its way.
             falter(ctx)
