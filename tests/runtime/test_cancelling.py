@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from claw_actors import Context, Restart, Status, TaskStatus, task, workflow
+from claw_actors import Context, Restart, Retry, Status, TaskStatus, task, workflow
 from claw_actors.errors import (
     InvalidInputError,
     TaskFailedError,
@@ -127,7 +127,6 @@ async def test_a_body_that_completes_all_the_same_is_recorded(
 
 async def test_a_body_waiting_for_its_retry_is_cancelled(open_claw_runtime, storage):
     """Nothing more is tried."""
-    from claw_actors import Retry
 
     @task(retry=Retry(initial=50))
     async def fail() -> None:

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from claw_actors import Context, Retry, RuntimeConfig, Status, task, workflow
+from claw_actors import Context, Retry, RuntimeConfig, Status, task, task_info, workflow
 from claw_actors.errors import InstanceSealed, RuntimeClosedError
 
 GRACE = RuntimeConfig(grace=5.0)
@@ -44,7 +44,6 @@ async def test_a_longer_body_is_cut_off_and_not_recorded(
     open_claw_runtime, storage, calls, journal_of
 ):
     """It uses no attempt, and runs again."""
-    from claw_actors import task_info
 
     @task
     async def body() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 
 import pytest
 import trio
@@ -193,8 +194,6 @@ async def test_awaits_of_another_event_loop_are_refused(open_claw_runtime, stora
 
 async def test_threads_are_refused_without_a_mock_clock(tmp_path):
     """A worker thread that was abandoned ends by itself, and its answer goes nowhere."""
-    import threading
-
     release = threading.Event()
 
     @workflow

@@ -16,12 +16,14 @@ from claw_actors import (
     Restart,
     RuntimeConfig,
     Status,
+    WorkflowState,
     task,
     workflow,
 )
 from claw_actors.errors import (
     NotFoundError,
     StorageCorruptError,
+    StorageUnavailableError,
     WorkflowCancelledError,
     WorkflowQuarantinedError,
 )
@@ -398,10 +400,34 @@ async def test_damage_is_told_once(open_claw_runtime, caplog):
     assert caplog.text.count("workflow w0 is damaged") == 1
 
 
+class Moody(MemoryStorage):
+    """A storage that cannot be read for a moment."""
+
+    moody = False
+
+    def load(self, pks):
+        if self.moody:
+            self.moody = False
+            raise StorageUnavailableError("memory", "not just now")
+        return super().load(pks)
+
+
+async def test_waking_up_is_tried_again_when_storage_cannot_be_read(open_claw_runtime, caplog):
+    """Nobody waits for ever because of one bad moment."""
+    storage = Moody()
+    async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
+        await runtime.start(sleeper, 100, id="a")
+        await trio.sleep(5)
+    async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
+        storage.moody = True
+        assert await runtime.result("a") == "slept"
+        assert not storage.moody
+        assert trio.current_time() == pytest.approx(100, abs=10)
+    assert "not just now; trying again" in caplog.text
+
+
 async def test_rows_created_by_hand_are_run(open_claw_runtime, storage):
     """A pending row without anything else is a workflow that has not begun."""
-    from claw_actors import WorkflowState
-
     async with open_claw_runtime(storage, workflows=[]) as runtime:
         await runtime.storage.create_workflow(
             WorkflowState(id="a", name="stepper", status=Status.PENDING, input={"steps": 1})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+
 import attrs
 import pytest
 import trio
@@ -233,8 +235,6 @@ async def test_a_result_whose_code_is_gone_is_plain_json(open_claw_runtime, stor
     class Pair:
         left: int
 
-    async def make(ctx: Context): ...
-
     async def pair(ctx):
         return Pair(1)
 
@@ -338,8 +338,6 @@ async def test_an_outer_cancel_scope_leaves_cleanly(open_claw_runtime, storage, 
 
 async def test_the_context_variables_of_the_caller_do_not_leak(open_claw_runtime, storage):
     """A workflow that is respawned must not depend on who happened to start it."""
-    import contextvars
-
     who = contextvars.ContextVar("who", default="nobody")
 
     @task

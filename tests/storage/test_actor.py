@@ -939,6 +939,21 @@ async def test_what_was_kept_is_told_once():
         assert second.log == []
 
 
+async def test_if_nobody_will_listen_after_all_nothing_is_kept_for_them():
+    """Whoever sends from then on has it woken; saying so twice does no harm."""
+    async with open_world() as world:
+        unheard, late = [], Recorder()
+        world.actor.on_unheard = lambda pk, id: unheard.append(pk)
+        await world.actor.submit(Claim(((1, 0),), 0.0, counted=False))
+        await world.actor.submit(message("a", 1))
+        world.actor.expect_nobody(1)
+        world.actor.expect_nobody(1)
+        await world.actor.submit(message("b", 1))
+        assert unheard == [1]
+        world.actor.listen(1, late)
+        assert late.log == []
+
+
 async def test_a_workflow_that_is_created_to_run_later_keeps_nothing():
     """Whoever sends to it has it woken."""
     async with open_world() as world:

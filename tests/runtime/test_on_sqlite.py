@@ -1,0 +1,205 @@
+"""The same life on a real file, with worker threads and a real clock."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from claw_actors import (
+    Context,
+    Restart,
+    Retry,
+    RuntimeConfig,
+    SQLiteStorage,
+    Status,
+    TaskFailedError,
+    open_runtime,
+    task,
+    task_info,
+    workflow,
+)
+from claw_actors._runtime.environment import Environment
+from claw_actors.errors import (
+    NotFoundError,
+    WorkflowCancelledError,
+    WorkflowClosedError,
+    WorkflowFailedError,
+    WorkflowQuarantinedError,
+)
+
+
+@pytest.fixture
+def place(tmp_path):
+    return tmp_path / "data" / "claw.db"
+
+
+async def test_recorded_tasks_run_once_over_restarts(place, calls):
+    """Each opening goes on where the last one stood."""
+    reached = trio.Event()
+
+    @task
+    def note(n: int) -> int:
+        calls.append(n)
+        return n
+
+    @task
+    async def block() -> None:
+        reached.set()
+        await trio.sleep_forever()
+
+    @workflow(name="count")
+    async def blocked(ctx: Context) -> int:
+        total = await ctx.run(note, 1) + await ctx.run(note, 2)
+        await ctx.run(block)
+        return total
+
+    @workflow
+    async def count(ctx: Context) -> int:
+        total = await ctx.run(note, 1) + await ctx.run(note, 2)
+        return total + await ctx.run(note, 3)
+
+    config = RuntimeConfig(grace=0)
+    async with open_runtime(place, workflows=[blocked], config=config) as runtime:
+        await runtime.start(blocked, id="a")
+        await reached.wait()
+    async with open_runtime(SQLiteStorage(place), workflows=[count]) as runtime:
+        assert await runtime.result("a") == 6
+        assert runtime.statistics().replayed == 2
+    assert calls == [1, 2, 3]
+
+
+async def test_attempts_outlive_the_process(place):
+    """The count, the due time and the failure are in the file."""
+    tries = []
+    tried = trio.Event()
+
+    @task(retry=Retry(max_attempts=2, initial=0.01, jitter=0))
+    def fail() -> None:
+        tries.append(task_info().attempt)
+        raise ConnectionError(f"down {len(tries)}")
+
+    @task(name="fail", retry=Retry(max_attempts=2, initial=3_600))
+    async def fail_first() -> None:
+        tries.append(task_info().attempt)
+        tried.set()
+        raise ConnectionError("down")
+
+    def make(body):
+        @workflow(name="run")
+        async def run(ctx: Context) -> str:
+            try:
+                await ctx.run(body)
+            except TaskFailedError as error:
+                return f"{error.attempts} {error.is_(OSError)} {error.error.message}"
+            return "not reached"
+
+        return run
+
+    first, second = make(fail_first), make(fail)
+    async with open_runtime(place, workflows=[first]) as runtime:
+        handle = await runtime.start(first, id="a")
+        await tried.wait()
+        while not (open_tasks := await handle.tasks()):
+            await trio.sleep(0.001)
+        assert open_tasks[0].attempt == 1
+        due_at = open_tasks[0].due_at
+        await handle.cancel()
+        with pytest.raises(WorkflowCancelledError):
+            await handle.result()
+        other = await runtime.start(first, id="b")
+        while not (open_tasks := await other.tasks()):
+            await trio.sleep(0.001)
+    async with open_runtime(
+        place, workflows=[second], environment=_later_than(due_at + 60)
+    ) as runtime:
+        assert await runtime.result("b") == "2 True down 3"
+    assert tries == [1, 1, 2]
+
+
+def _later_than(when):
+    """A world in which the wall clock stands past a point in time."""
+    return Environment(wall=lambda: when)
+
+
+async def test_crash_quarantine_retry_cancel_and_delete(place, calls):
+    """One life with everything in it."""
+    mended = []
+
+    @task
+    def step() -> int:
+        calls.append("step")
+        return 7
+
+    @workflow(restart=Restart(max_restarts=1, initial=0.001))
+    async def run(ctx: Context, wait: float) -> int:
+        value = await ctx.run(step)
+        if not mended:
+            raise ValueError("broken")
+        await ctx.sleep(wait)
+        return value
+
+    async with open_runtime(place, workflows=[run]) as runtime:
+        for id, wait in (("a", 0.0), ("b", 3_600.0)):
+            handle = await runtime.start(run, wait, id=id)
+            with pytest.raises(WorkflowQuarantinedError, match="ValueError: broken"):
+                await handle.result()
+    mended.append(1)
+    async with open_runtime(place, workflows=[run]) as runtime:
+        for id in "ab":
+            assert await runtime.status(id) is Status.QUARANTINED
+            await runtime.retry(id)
+        assert await runtime.result("a") == 7
+        with pytest.raises(WorkflowClosedError):
+            await runtime.cancel("a")
+        while await runtime.status("b") is not Status.WAITING:
+            await trio.sleep(0.001)
+    async with open_runtime(place, workflows=[run]) as runtime:
+        assert runtime.statistics().active == 0
+        await runtime.cancel("b", "enough")
+        with pytest.raises(WorkflowCancelledError, match="enough"):
+            await runtime.result("b")
+        await runtime.delete("a")
+        with pytest.raises(NotFoundError):
+            await runtime.result("a")
+    assert calls == ["step", "step"]
+
+
+async def test_a_failed_one_is_retried_from_its_fatal_task(place, calls):
+    """The void is in the file, and the replay leaves out what it voided."""
+
+    @task
+    def fragile() -> str:
+        calls.append("fragile")
+        if len(calls) == 1:
+            raise ConnectionError("down")
+        return "well"
+
+    @workflow
+    async def run(ctx: Context) -> str:
+        return await ctx.run(fragile)
+
+    async with open_runtime(place, workflows=[run]) as runtime:
+        handle = await runtime.start(run, id="a")
+        with pytest.raises(WorkflowFailedError, match="down"):
+            await handle.result()
+        await handle.retry()
+        assert await handle.result() == "well"
+        assert [one.result for one in await handle.tasks()] == ["well"]
+
+
+async def test_many_run_at_once(place):
+    """And each gets its own results."""
+
+    @task
+    def square(n: int) -> int:
+        return n * n
+
+    @workflow
+    async def run(ctx: Context, n: int) -> list[int]:
+        return [await ctx.run(square, n), await ctx.run(square, n + 1)]
+
+    async with open_runtime(place, workflows=[run]) as runtime:
+        handles = [await runtime.start(run, n, id=str(n)) for n in range(30)]
+        results = [await handle.result() for handle in handles]
+        assert runtime.statistics().storage.operations >= 30 * 4
+    assert results == [[n * n, (n + 1) ** 2] for n in range(30)]
