@@ -48,6 +48,9 @@ def look_into_pyenv() -> None:
 
 look_into_pyenv()
 
+# One process for each core; the long tests first would be better, stealing is good enough.
+SIDE_BY_SIDE = ("-q", "-n", "auto", "--dist", "worksteal")
+
 # Programs to run as a user would, each with its arguments, in an empty directory.
 EXAMPLES = {"hello.py": (), "backup.py": ()}
 
@@ -94,7 +97,7 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite, on each Python that is here."""
     install(session, "test")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *SIDE_BY_SIDE, *session.posargs)
 
 
 @nox.session
@@ -102,7 +105,7 @@ def coverage(session: nox.Session) -> None:
     """The test suite again, with every branch of the package accounted for."""
     install(session, "coverage")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *SIDE_BY_SIDE, *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 

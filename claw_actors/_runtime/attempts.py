@@ -132,7 +132,7 @@ class Attempts:
             if stored is not None and stored.due_at is not None:
                 await self._wait_until(stored.due_at)
             ending = await self._repeat(context, operation, task, signature, data, state)
-        except trio.Cancelled:
+        except trio.Cancelled:  # noqa: ASYNC103
             context.check_durable()
             ending = _Cancelled()
         finally:
@@ -210,19 +210,19 @@ class Attempts:
                 # The effect has happened and must not be repeated.
                 return _Raised(error, final=True)
             return _Returned(value)
-        except BaseException as error:
+        except BaseException as error:  # noqa: ASYNC103
             parts = leaves(error)
             if any(not isinstance(part, Exception | trio.Cancelled) for part in parts):
                 raise
             if any(isinstance(part, trio.Cancelled) for part in parts):
                 context.check_durable()
             if all(isinstance(part, trio.Cancelled) for part in parts):
-                return _Cancelled()
+                return _Cancelled()  # noqa: ASYNC104
             if isinstance(error, Exception):
-                return _Raised(error)
+                return _Raised(error)  # noqa: ASYNC104
             # A body that was cancelled, and whose clean-up failed.
             group = cast("BaseExceptionGroup[BaseException]", error)
-            return _Raised(cast("Exception", group.split(Exception)[0]))
+            return _Raised(cast("Exception", group.split(Exception)[0]))  # noqa: ASYNC104
         finally:
             place.reset(token)
 
@@ -359,4 +359,4 @@ class _State:
 
 
 def _limit(timeout: float | None) -> contextlib.AbstractContextManager[trio.CancelScope | None]:
-    return contextlib.nullcontext() if timeout is None else trio.move_on_after(timeout)
+    return contextlib.nullcontext() if timeout is None else trio.move_on_after(timeout)  # noqa: ASYNC122

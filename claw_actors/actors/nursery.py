@@ -33,7 +33,7 @@ async def open_service_nursery() -> AsyncGenerator[trio.Nursery]:
 
     error: Exception | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
+        nursery.start_soon(serve)  # noqa: ASYNC113
         with trio.CancelScope(shield=True):
             await ready.wait()
         try:

@@ -12,7 +12,16 @@ from ..errors import OutcomeUnknownError, StorageCorruptError, StorageUnavailabl
 from ..storage.backend import Backend, OpenReport
 from ..storage.memory import MemoryStorage
 from ..storage.model import WorkflowFilter
-from ..storage.operations import Advance, Advanced, Operation, Result
+from ..storage.operations import (
+    Advance,
+    Advanced,
+    Create,
+    Created,
+    Delete,
+    Deleted,
+    Operation,
+    Result,
+)
 from ..storage.records import Listing, Loaded, StoredWorkflow, Unfinished
 
 __all__ = ["CrashPoint", "FakeDisk", "When"]
@@ -128,8 +137,15 @@ class FakeDisk(Backend):
 
     def _acknowledge(self, group: Sequence[Operation], results: Sequence[Result]) -> None:
         for operation, result in zip(group, results, strict=True):
-            if isinstance(operation, Advance) and isinstance(result, Advanced):
-                self.acknowledged[operation.pk] = result.n
+            match operation, result:
+                case Advance(pk=pk), Advanced(n=n):
+                    self.acknowledged[pk] = n
+                case Create(), Created(pk=pk, n=n):
+                    self.acknowledged[pk] = n
+                case Delete(), Deleted(pk=pk):
+                    self.acknowledged.pop(pk, None)
+                case _:
+                    pass  # claims and requests are told by the rows and journals themselves
 
     def tidy(self) -> None:
         """Do nothing: there is no space to give back."""

@@ -161,11 +161,11 @@ async def test_a_workflow_cannot_turn_it_into_a_result(open_claw_runtime, storag
             with trio.CancelScope():
                 try:
                     await ctx.sleep(100)
-                except trio.Cancelled:
+                except trio.Cancelled:  # noqa: ASYNC103
                     raised.append("sleep")
             try:
                 await ctx.run(body)
-            except trio.Cancelled:
+            except trio.Cancelled:  # noqa: ASYNC103
                 raised.append("run")
         return "completed"
 
@@ -186,7 +186,7 @@ async def test_a_failure_after_a_cancel_is_a_failure(open_claw_runtime, storage)
         try:
             await ctx.sleep(100)
         except trio.Cancelled:
-            raise WorkflowFailure("could not stop") from None
+            raise WorkflowFailure("could not stop") from None  # noqa: ASYNC104
 
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
         handle = await runtime.start(run)
@@ -441,7 +441,7 @@ async def test_a_task_failure_met_while_cancelled_is_still_raised(open_claw_runt
         try:
             await trio.sleep(100)
         except trio.Cancelled:
-            raise KeyError("while cancelled") from None
+            raise KeyError("while cancelled") from None  # noqa: ASYNC104
 
     @workflow
     async def run(ctx: Context) -> None:

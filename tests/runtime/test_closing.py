@@ -130,11 +130,11 @@ async def test_finally_blocks_run_and_record_nothing(open_claw_runtime, storage,
                 for _ in range(3):
                     try:
                         await ctx.run(clean_up)
-                    except BaseException as error:
+                    except BaseException as error:  # noqa: ASYNC103
                         calls.append(type(error))
                     try:
                         await ctx.sleep(1)
-                    except BaseException as error:
+                    except BaseException as error:  # noqa: ASYNC103
                         calls.append(type(error))
         return "not recorded"
 
@@ -155,8 +155,8 @@ async def test_a_workflow_that_swallows_everything_and_returns_has_not_ended(
     async def run(ctx: Context) -> str:
         try:
             await ctx.sleep(50)
-        except BaseException:
-            return "swallowed"
+        except BaseException:  # noqa: ASYNC103
+            return "swallowed"  # noqa: ASYNC104
         return "slept"
 
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
@@ -223,7 +223,7 @@ async def test_errors_of_clean_up_are_logged_alone_and_in_groups(
         try:
             await ctx.sleep(100)
         except trio.Cancelled as error:
-            raise BaseExceptionGroup("both", [error, KeyError("together")]) from None
+            raise BaseExceptionGroup("both", [error, KeyError("together")]) from None  # noqa: ASYNC104
 
     @workflow
     async def sealed(ctx: Context) -> None:
@@ -289,8 +289,8 @@ async def test_a_body_cut_off_that_swallows_and_returns_is_recorded(
         calls.append("body")
         try:
             await trio.sleep(100)
-        except trio.Cancelled:
-            return 1
+        except trio.Cancelled:  # noqa: ASYNC103
+            return 1  # noqa: ASYNC104
         return 2
 
     @workflow

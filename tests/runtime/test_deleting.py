@@ -56,7 +56,7 @@ async def test_with_force_no_code_of_it_runs_any_more(open_claw_runtime, storage
         try:
             await ctx.run(body)
         finally:
-            await ctx.run(body)
+            await ctx.run(body)  # noqa: ASYNC102
             calls.append("not reached")
 
     told = []

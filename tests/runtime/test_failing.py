@@ -89,7 +89,7 @@ async def test_an_unhandled_task_failure_fails_the_workflow(open_claw_runtime, s
         try:
             await ctx.run(fail)
         except Exception as error:
-            await ctx.sleep(1)
+            await ctx.sleep(1)  # noqa: ASYNC120
             raise ExceptionGroup("wrapped", [WorkflowFailure("own"), error]) from error
 
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
@@ -348,7 +348,7 @@ async def test_a_failed_workflow_is_retried_from_the_fatal_task(
         try:
             return value + await ctx.run(fatal)
         except Exception:
-            await ctx.run(clean_up)
+            await ctx.run(clean_up)  # noqa: ASYNC120
             raise
 
     async with open_claw_runtime(storage, workflows=[run]) as runtime:

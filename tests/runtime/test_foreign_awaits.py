@@ -36,7 +36,7 @@ class Shared:
 
 
 async def _nursery(shared):
-    async with trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery:  # noqa: ASYNC112
         nursery.start_soon(shared.event.wait)
 
 
@@ -179,7 +179,7 @@ async def test_awaits_of_another_event_loop_are_refused(open_claw_runtime, stora
             await ctx.sleep(100)
         finally:
             try:
-                await OfAnotherLoop()
+                await OfAnotherLoop()  # noqa: ASYNC102
             except TypeError as error:
                 calls.append(str(error))
 

@@ -33,6 +33,14 @@ def place(tmp_path):
     return tmp_path / "data" / "claw.db"
 
 
+async def until(look):
+    """Ask again and again, each time in a worker thread, until the answer is not empty."""
+    with trio.fail_after(10):
+        while True:
+            if answer := await look():
+                return answer
+
+
 async def test_recorded_tasks_run_once_over_restarts(place, calls):
     """Each opening goes on where the last one stood."""
     reached = trio.Event()
@@ -99,18 +107,16 @@ async def test_attempts_outlive_the_process(place):
     async with open_runtime(place, workflows=[first]) as runtime:
         handle = await runtime.start(first, id="a")
         await tried.wait()
-        while not (open_tasks := await handle.tasks()):
-            await trio.sleep(0.001)
-        assert open_tasks[0].attempt == 1
-        due_at = open_tasks[0].due_at
+        [open_task] = await until(handle.tasks)
+        assert open_task.attempt == 1
+        assert open_task.due_at is not None
         await handle.cancel()
         with pytest.raises(WorkflowCancelledError):
             await handle.result()
         other = await runtime.start(first, id="b")
-        while not (open_tasks := await other.tasks()):
-            await trio.sleep(0.001)
+        await until(other.tasks)
     async with open_runtime(
-        place, workflows=[second], environment=_later_than(due_at + 60)
+        place, workflows=[second], environment=_later_than(open_task.due_at + 60)
     ) as runtime:
         assert await runtime.result("b") == "2 True down 3"
     assert tries == [1, 1, 2]
@@ -151,8 +157,11 @@ async def test_crash_quarantine_retry_cancel_and_delete(place, calls):
         assert await runtime.result("a") == 7
         with pytest.raises(WorkflowClosedError):
             await runtime.cancel("a")
-        while await runtime.status("b") is not Status.WAITING:
-            await trio.sleep(0.001)
+
+        async def waits() -> bool:
+            return await runtime.status("b") is Status.WAITING
+
+        await until(waits)
     async with open_runtime(place, workflows=[run]) as runtime:
         assert runtime.statistics().active == 0
         await runtime.cancel("b", "enough")

@@ -184,7 +184,7 @@ async def test_an_attempt_that_takes_too_long_has_failed(open_claw_runtime, stor
         tries.append(trio.current_time())
         try:
             await trio.sleep(60)
-        except trio.Cancelled:
+        except trio.Cancelled:  # noqa: ASYNC103
             if not swallow:
                 raise
         return "late"
