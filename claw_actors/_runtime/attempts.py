@@ -132,7 +132,7 @@ class Attempts:
             if stored is not None and stored.due_at is not None:
                 await self._wait_until(stored.due_at)
             ending = await self._repeat(context, operation, task, signature, data, state)
-        except trio.Cancelled:  # noqa: ASYNC103
+        except trio.Cancelled:  # noqa: ASYNC103 - raised again when its entry is delivered
             context.check_durable()
             ending = _Cancelled()
         finally:
@@ -210,7 +210,7 @@ class Attempts:
                 # The effect has happened and must not be repeated.
                 return _Raised(error, final=True)
             return _Returned(value)
-        except BaseException as error:  # noqa: ASYNC103
+        except BaseException as error:  # noqa: ASYNC103 - the same
             parts = leaves(error)
             if any(not isinstance(part, Exception | trio.Cancelled) for part in parts):
                 raise
@@ -359,4 +359,6 @@ class _State:
 
 
 def _limit(timeout: float | None) -> contextlib.AbstractContextManager[trio.CancelScope | None]:
-    return contextlib.nullcontext() if timeout is None else trio.move_on_after(timeout)  # noqa: ASYNC122
+    if timeout is None:
+        return contextlib.nullcontext()
+    return trio.move_on_after(timeout)  # noqa: ASYNC122 - relative to its entry since Trio 0.27

@@ -84,7 +84,8 @@ class Driver(Generic[T]):
                     refusal = None
             try:
                 value = yield trap
-            except BaseException as raised:  # a coroutine wrapper passes on whatever it is thrown  # noqa: ASYNC103
+            # A coroutine wrapper passes on whatever it is thrown.
+            except BaseException as raised:  # noqa: ASYNC103
                 error = raised
             if refusal is not None:
                 error = refusal

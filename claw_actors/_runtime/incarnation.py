@@ -121,7 +121,7 @@ class Incarnation:
             with sequencer.leave_scope:
                 outcome = await self._call()
                 status = await self._finish(outcome)
-        except BaseException as error:  # noqa: ASYNC103
+        except BaseException as error:  # noqa: ASYNC103 - sorted, and what is not ours goes on
             if sequencer.sealed is None:
                 raise
             self._unwound(error)

@@ -33,6 +33,7 @@ async def open_service_nursery() -> AsyncGenerator[trio.Nursery]:
 
     error: Exception | None = None
     async with trio.open_nursery() as nursery:
+        # Not `start`, which would run it under the scopes of the caller until it is ready.
         nursery.start_soon(serve)  # noqa: ASYNC113
         with trio.CancelScope(shield=True):
             await ready.wait()

@@ -271,6 +271,17 @@ async def test_a_timer_that_fires_while_its_instance_is_sealed_writes_nothing(
     assert len(journal_of(storage, "a")) == 1
 
 
+async def test_an_entry_that_was_loaded_is_not_taken_twice(open_claw_runtime, storage):
+    """It may be announced as well, if it was committed while the journal was read."""
+    async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
+        handle = await runtime.start(sleeper, 5, id="a")
+        await wait_all_tasks_blocked()
+        sequencer = runtime._cells._cells["a"].sequencer
+        sequencer.committed(request("a").entry)  # its number, 0, is one that is there
+        sequencer.pump()
+        assert await handle.result() == "slept"
+
+
 async def test_many_may_wait_for_one_result(open_claw_runtime, storage):
     """All of them are told."""
     async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:

@@ -223,6 +223,17 @@ async def test_a_clock_that_jumps_back_does_not_extend_a_sleep(open_at, wall, lo
             assert trio.current_time() <= 5_210
 
 
+async def test_a_clock_set_back_while_down_does_not_extend_a_sleep_that_is_loaded(open_at, wall):
+    """Its length is known from the code, so it sleeps that long at most from now on."""
+    async with open_at(sleeper) as runtime:
+        await runtime.start(sleeper, 0.9, id="a")
+        await wait_all_tasks_blocked()
+    wall.offset -= 5_000
+    async with open_at(sleeper) as runtime:
+        assert await runtime.result("a") == pytest.approx(0.9, abs=1e-3)
+        assert trio.current_time() == pytest.approx(0.9, abs=0.1)
+
+
 async def test_now_never_goes_back(open_at, wall):
     """Whatever the wall clock does."""
 

@@ -94,7 +94,7 @@ def test_totals_by_status_come_from_an_index_alone(plan):
 
 def test_recovery_reads_what_it_brings_back_and_no_more(plan):
     """Pending and running ones by status, waiting ones by their time."""
-    found = plan(statements.SELECT_UNFINISHED, (0, 5.0, 10))
+    found = plan(statements.SELECT_UNFINISHED, {"after": 0, "due_by": 5.0, "limit": 10})
     by_status = [s for s in found if "claw_workflow_status (status=? AND pk>?)" in s]
     assert len(by_status) == 2
     assert using(found, "claw_workflow_wake (wake_at<?)"), found
@@ -103,7 +103,7 @@ def test_recovery_reads_what_it_brings_back_and_no_more(plan):
 
 def test_the_next_wake_times_come_in_order_from_their_index(plan):
     """The timer's question costs what it answers."""
-    found = plan(statements.SELECT_WAKE_TIMES, (0.0, 0, 10))
+    found = plan(statements.SELECT_WAKE_TIMES, {"wake_at": 0.0, "pk": 0, "limit": 10})
     assert using(found, "claw_workflow_wake (wake_at>?)"), found
     assert not sorts(found), found
 
@@ -117,8 +117,8 @@ def test_the_next_wake_times_come_in_order_from_their_index(plan):
         (statements.SELECT_ENDS, (1, 1), "claw_journal_end (wf=? AND run=?)"),
         (statements.SELECT_TASKS, (1, 1), "sqlite_autoindex_claw_task_1 (wf=? AND run=?)"),
         (statements.SELECT_TOMBSTONES, (), "sqlite_autoindex_claw_workflow_1 (id=?)"),
-        *((delete, (1, 10), "(wf=?") for delete, _ in statements.DELETE_PIECES),
-        *((left, (1,), "(wf=?") for _, left in statements.DELETE_PIECES),
+        *((delete, {"wf": 1, "limit": 10}, "(wf=?") for delete, _ in statements.DELETE_PIECES),
+        *((left, {"wf": 1}, "(wf=?") for _, left in statements.DELETE_PIECES),
     ],
 )
 def test_what_hangs_on_a_workflow_is_found_by_its_key(plan, sql, parameters, index):

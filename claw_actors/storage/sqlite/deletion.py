@@ -35,8 +35,8 @@ def delete_step(connection: sqlite3.Connection, operation: Delete) -> Deleted:
             return Deleted(pk, done=True)
         assert row[_ID] is None, "only what the first step answered may be given as pk"
     for delete, any_left in statements.DELETE_PIECES:
-        connection.execute(delete, (pk, operation.limit))
-        if connection.execute(any_left, (pk,)).fetchone() is not None:
+        connection.execute(delete, {"wf": pk, "limit": operation.limit})
+        if connection.execute(any_left, {"wf": pk}).fetchone() is not None:
             return Deleted(pk, done=False)
     connection.execute(statements.DELETE_WORKFLOW, (pk,))
     return Deleted(pk, done=True)

@@ -86,7 +86,11 @@ class Reader:
     def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
         """Read a page of what recovery must bring back."""
         with self._pool.snapshot() as connection:
-            found = _all(connection, statements.SELECT_UNFINISHED, (after_pk, due_by, limit + 1))
+            found = _all(
+                connection,
+                statements.SELECT_UNFINISHED,
+                {"after": after_pk, "due_by": due_by, "limit": limit + 1},
+            )
         rows: list[WorkflowRow] = []
         damaged: list[StorageCorruptError] = []
         page = found[:limit]
@@ -106,7 +110,11 @@ class Reader:
         """Read who is to be woken next."""
         # Hints, straight from the index: whoever is woken is loaded, and checked, first.
         with self._pool.snapshot() as connection:
-            return _all(connection, statements.SELECT_WAKE_TIMES, (*after, limit))
+            return _all(
+                connection,
+                statements.SELECT_WAKE_TIMES,
+                {"wake_at": after[0], "pk": after[1], "limit": limit},
+            )
 
     def _page(
         self, connection: sqlite3.Connection, query: WorkflowFilter
@@ -173,6 +181,8 @@ class Reader:
         return corrupt(f"workflow {id!r} in claw_journal of {self._where}", f"entry {n} is missing")
 
 
-def _all(connection: sqlite3.Connection, sql: str, parameters: Values) -> list[Values]:
+def _all(
+    connection: sqlite3.Connection, sql: str, parameters: Values | dict[str, float]
+) -> list[Values]:
     # A cursor that is left open in the traceback of an error would hold on to its snapshot.
     return connection.execute(sql, parameters).fetchall()

@@ -103,25 +103,26 @@ SELECT_TASKS_OF: Final = f"{_SELECT_TASKS} AND op = ?"
 
 # -- recovery and timers --------------------------------------------------------------------------
 
+# By name where a value is used twice: numbered ones are deprecated from Python 3.12 on.
 # `+column` keeps the planner from an index that looks better than it is. Two arms walk the
 # index on (status, pk) and stop at the limit; the third walks only what is due.
 SELECT_UNFINISHED: Final = f"""
 WITH page (pk) AS (
-  SELECT pk FROM claw_workflow WHERE status = 'pending' AND pk > ?1 AND +id IS NOT NULL
+  SELECT pk FROM claw_workflow WHERE status = 'pending' AND pk > :after AND +id IS NOT NULL
   UNION ALL
-  SELECT pk FROM claw_workflow WHERE status = 'running' AND pk > ?1 AND +id IS NOT NULL
+  SELECT pk FROM claw_workflow WHERE status = 'running' AND pk > :after AND +id IS NOT NULL
   UNION ALL
   SELECT +pk FROM claw_workflow
-  WHERE wake_at <= ?2 AND +status = 'waiting' AND +pk > ?1 AND +id IS NOT NULL
-  ORDER BY pk LIMIT ?3
+  WHERE wake_at <= :due_by AND +status = 'waiting' AND +pk > :after AND +id IS NOT NULL
+  ORDER BY pk LIMIT :limit
 )
 SELECT {_WORKFLOW} FROM page CROSS JOIN claw_workflow AS w ON w.pk = page.pk {_WITH_PARENT}
 ORDER BY w.pk"""
 
 SELECT_WAKE_TIMES: Final = """
 SELECT wake_at, pk, id FROM claw_workflow
-WHERE wake_at >= ?1 AND (wake_at > ?1 OR pk > ?2) AND +status = 'waiting' AND +id IS NOT NULL
-ORDER BY wake_at, pk LIMIT ?3"""
+WHERE wake_at >= :wake_at AND (wake_at > :wake_at OR pk > :pk) AND +status = 'waiting' AND +id IS NOT NULL
+ORDER BY wake_at, pk LIMIT :limit"""
 
 # -- lists ----------------------------------------------------------------------------------------
 
@@ -146,10 +147,10 @@ DELETE_WORKFLOW: Final = "DELETE FROM claw_workflow WHERE pk = ?"
 
 def _piecewise(table: str, key: str = "rowid") -> tuple[str, str]:
     """Delete a bounded piece of what a workflow has in a table; tell whether any is left."""
-    piece = f"SELECT {key} FROM {table} WHERE wf = ?1 LIMIT ?2"
+    piece = f"SELECT {key} FROM {table} WHERE wf = :wf LIMIT :limit"
     return (
-        f"DELETE FROM {table} WHERE wf = ?1 AND {key} IN ({piece})",
-        f"SELECT 1 FROM {table} WHERE wf = ?1 LIMIT 1",
+        f"DELETE FROM {table} WHERE wf = :wf AND {key} IN ({piece})",
+        f"SELECT 1 FROM {table} WHERE wf = :wf LIMIT 1",
     )
 
 
