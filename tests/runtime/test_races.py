@@ -68,7 +68,10 @@ async def recover_while_one_is_coming(storage, patience_s=10.0):
         async with trio.open_nursery() as recovery:
             recovery.start_soon(runtime.recover)
             with trio.move_on_after(10):
-                while not (runtime.statistics().storage.queued or not recovery.child_tasks):
+                # Only seen from outside: that a claim is queued, or that recovery has ended.
+                while not (  # noqa: ASYNC110
+                    runtime.statistics().storage.queued or not recovery.child_tasks
+                ):
                     await trio.lowlevel.checkpoint()
             storage.may_answer.set()
         with trio.fail_after(patience_s):

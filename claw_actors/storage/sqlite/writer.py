@@ -122,10 +122,11 @@ class Writer:
             raise
         try:
             connection.execute(statements.COMMIT)
-        except BaseException as error:
+        except sqlite3.Error as error:
             self._roll_back()
-            if isinstance(error, sqlite3.Error):
-                raise self._fail(commit_failed(error, self._place.path, committing=True)) from error
+            raise self._fail(commit_failed(error, self._place.path, committing=True)) from error
+        except BaseException:
+            self._roll_back()
             raise
         self._watermark.write(counted[0][0])
         return result
