@@ -9,12 +9,13 @@ The map of the library:
 - ``definitions``: ``@workflow`` and ``@task``, what an author declares.
 - ``_runtime``: what runs them; ``open_runtime``, ``Runtime``, ``Context``.
 - ``storage``: what keeps them; ``SQLiteStorage``, ``MemoryStorage``, ``open_storage``.
-- ``actors``: supervision.
+- ``actors``: actors and their supervision, useful by themselves; ``open_supervisor``, ``Actor``.
 - ``_core``: the decisions, pure: journal, replay, lifecycle, retry and restart.
 - ``testing``: for those who test workflows, or write a backend.
 - ``errors``: every exception, one flat family.
 """
 
+from . import actors as actors
 from . import errors as errors
 from ._core.failures import ErrorRecord as ErrorRecord
 from ._core.lifecycle import Status as Status
@@ -26,6 +27,14 @@ from ._runtime.opening import open_runtime as open_runtime
 from ._runtime.recovery import RecoveryReport as RecoveryReport
 from ._runtime.runtime import Runtime as Runtime
 from ._runtime.statistics import RuntimeStatistics as RuntimeStatistics
+from .actors import Actor as Actor
+from .actors import ActorRef as ActorRef
+from .actors import ChildSpec as ChildSpec
+from .actors import Supervisor as Supervisor
+from .actors import SupervisorSpec as SupervisorSpec
+from .actors import open_supervisor as open_supervisor
+from .actors import service as service
+from .actors import stop_on_signals as stop_on_signals
 from .definitions import Restart as Restart
 from .definitions import Retry as Retry
 from .definitions import Task as Task
@@ -49,7 +58,10 @@ from .task_context import TaskInfo as TaskInfo
 from .task_context import task_info as task_info
 
 __all__ = [
+    "Actor",
+    "ActorRef",
     "Backend",
+    "ChildSpec",
     "ClawError",
     "Context",
     "ErrorRecord",
@@ -64,6 +76,8 @@ __all__ = [
     "SQLiteStorage",
     "Status",
     "Storage",
+    "Supervisor",
+    "SupervisorSpec",
     "Task",
     "TaskFailedError",
     "TaskInfo",
@@ -75,9 +89,13 @@ __all__ = [
     "WorkflowHandle",
     "WorkflowPage",
     "WorkflowState",
+    "actors",
     "errors",
     "open_runtime",
     "open_storage",
+    "open_supervisor",
+    "service",
+    "stop_on_signals",
     "task",
     "task_info",
     "workflow",

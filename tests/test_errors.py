@@ -11,8 +11,11 @@ import pytest
 
 from claw_actors import errors
 from claw_actors._core.failures import ErrorRecord
+from claw_actors._core.supervision.policy import ChildCrash
 
 RECORD = ErrorRecord(("app.OutOfStock", "Exception"), "no lamps left", "Traceback …")
+CRASH = ChildCrash("worker", 1, ValueError("bad"), 10.0)
+ENDED = ChildCrash("worker", 2, None, 11.0)
 ROOT = Path(__file__).parent.parent
 
 # Each error as it is raised, and what its message must tell a reader.
@@ -63,6 +66,18 @@ EXAMPLES = [
     (errors.JournalLimitError("order-1", 50_000), "limit of 50,000 entries; raise max_journal"),
     (errors.ContextMisuseError("ctx in a task body"), "ctx in a task body"),
     (errors.InstanceSealed("shutdown"), "(shutdown); nothing is recorded"),
+    (errors.RestartLimitExceededError("", [CRASH]), "'/' gave up after 1 crashes; the last was"),
+    (errors.RestartLimitExceededError("pool", [CRASH, ENDED]), "child 'worker': it ended"),
+    (errors.ChildStartError("worker", "not within 1 s"), "'worker' did not start: not within 1 s"),
+    (errors.DuplicateChildError("worker"), "'worker'; stop and delete it first, or use another"),
+    (errors.UnknownChildError("worker"), "no child 'worker'; temporary ones are forgotten"),
+    (errors.ChildRunningError("worker"), "'worker' runs; stop it first"),
+    (errors.SupervisorStoppedError("pool"), "supervisor 'pool' is stopping"),
+    (errors.ActorCrashedError("pool/worker", 2), "(incarnation 2) while it was asked"),
+    (errors.ActorStoppedError("worker"), "'worker' has stopped and answers no more"),
+    (errors.MailboxFullError("worker", 10), "of actor 'worker' is full (10 messages)"),
+    (errors.AskCycleError(["a", "b", "a"]), "wait for each other: a -> b -> a"),
+    (errors.RequestRefusedError("sold out"), "sold out"),
 ]
 
 

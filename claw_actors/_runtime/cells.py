@@ -10,7 +10,7 @@ import logging
 import weakref
 from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Never, cast
 
 import attrs
 import trio
@@ -19,8 +19,17 @@ from .._core.failures import describe
 from .._core.lifecycle import Event, Status, apply
 from .._core.replay import read_past
 from .._core.restart import Quarantine, decide_restart
-from ..actors.supervisor import ChildSpec, Decision, Exit, GiveUp, RestartAfter, Supervisor
-from ..errors import ClawError
+from .._core.supervision.policy import ExitDecision
+from ..actors import (
+    Behaviour,
+    ChildSpec,
+    Exit,
+    GiveUp,
+    Life,
+    RestartAfter,
+    Supervisor,
+)
+from ..errors import ClawError, SupervisorStoppedError
 from ..storage.operations import Advance, Claim, Claimed
 from ..storage.records import Loaded, RowChange, WorkflowRow
 from .attempts import Attempts, TaskCounts
@@ -29,7 +38,7 @@ from .incarnation import Incarnation, InstanceFailed
 from .sequencer import Sequencer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Awaitable, Callable, Generator, Iterable
 
     from ..definitions import Workflow
     from ..storage.actor import StorageActor
@@ -79,6 +88,25 @@ class _Cell:
     sign_of_life: trio.Event = attrs.field(factory=trio.Event)
     sequencer: Sequencer | None = None
     healthy: Timer | None = None
+
+
+class _Instance(Behaviour[Never, None]):
+    """One incarnation of an instance, as its supervisor sees it."""
+
+    def __init__(self, run: Callable[[_Cell], Awaitable[None]], cell: _Cell) -> None:
+        self._run = run
+        self._cell = cell
+
+    async def run(self, life: Life) -> None:
+        life.started()
+        await self._run(self._cell)
+
+    def request_stop(self, life: Life, reason: str, deadline: float) -> None:  # noqa: ARG002
+        """Seal it: task bodies that end within the grace are still recorded."""
+        if self._cell.sequencer is not None:
+            self._cell.sequencer.seal(reason)
+        else:  # it is only about to come to life
+            life.cancel(reason)
 
 
 def _brief(reason: str) -> str:
@@ -154,18 +182,21 @@ class Cells:
         assert row.id is not None
         workflow = self._registry.find(row.name, row.version)
         cell = _Cell(row.pk, row.id, row.life, workflow, loaded, row.restarts)
-        spec = ChildSpec(
-            id=row.id,
-            run=lambda _: self._run(cell),
-            on_exit=lambda exit: self._decide(cell, exit),
-            on_stop=lambda reason: self._seal(cell, reason),
-            on_gone=lambda: self._forget(cell),
-        )
         if row.id in self._cells:
             return None
-        if not self._supervisor.start_child(spec):
+        spec = ChildSpec(
+            row.id,
+            lambda: _Instance(self.run, cell),
+            restart="temporary",
+            grace=self._config.grace,
+            on_exit=lambda exit: self._decide(cell, exit),
+        )
+        try:
+            ref = self._supervisor.start_child_soon(spec)
+        except SupervisorStoppedError:
             self._storage.expect_nobody(row.pk)
             return None
+        ref.cell.when_down(lambda: self._forget(cell))
         self._cells[row.id] = cell
         return cell.sign_of_life
 
@@ -174,7 +205,7 @@ class Cells:
         cell.sign_of_life.set()
         self.changed(cell.id)
 
-    async def _run(self, cell: _Cell) -> None:
+    async def run(self, cell: _Cell) -> None:
         """One incarnation."""
         loaded, cell.activation = cell.activation, None
         if loaded is None:
@@ -244,7 +275,7 @@ class Cells:
 
     # -- coming to an end ---------------------------------------------------------------------------
 
-    async def _decide(self, cell: _Cell, exit: Exit) -> Decision:
+    async def _decide(self, cell: _Cell, exit: Exit) -> ExitDecision:
         """Store a crash, and tell the supervisor what follows."""
         if exit.error is None:
             return GiveUp()
@@ -280,10 +311,6 @@ class Cells:
         self.changed(cell.id)
         return GiveUp() if due_at is None else RestartAfter(max(0.0, due_at - now))
 
-    def _seal(self, cell: _Cell, reason: str) -> None:
-        if cell.sequencer is not None:
-            cell.sequencer.seal(reason)
-
     def seal_all(self, reason: str) -> None:
         """Storage has failed: nothing that any instance does counts any more."""
         for cell in self._cells.values():
@@ -292,7 +319,8 @@ class Cells:
 
     async def stop(self, id: str, reason: str) -> None:
         """Drop an instance from memory, at once, and wait until it is gone."""
-        await self._supervisor.stop_child(id, reason)
+        if id in self._supervisor:
+            await self._supervisor.stop_child(id, reason=reason, grace=0.0)
 
     # -- those who wait -----------------------------------------------------------------------------
 

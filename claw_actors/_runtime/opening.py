@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from ..actors import open_supervisor
 from ..actors.nursery import open_service_nursery
-from ..actors.supervisor import open_supervisor
 from ..definitions import Workflow
 from ..storage.backend import Backend
 from ..storage.codec import Codec
@@ -68,7 +68,7 @@ async def open_runtime(
     async with (
         open_storage_actor(as_backend(storage), executor=executor) as (actor, report),
         open_service_nursery() as services,
-        open_supervisor() as supervisor,
+        open_supervisor(stop_together=True, grace=config.grace) as supervisor,
     ):
         timers = Timers(environment.wall, environment.clock_check_s)
         cells = Cells(supervisor, actor, timers, registry, codec, config, environment)
@@ -89,5 +89,6 @@ async def open_runtime(
             # With the grace, the patience of writes that wait for a full disk is over, too.
             timers.at(environment.wall() + config.grace, actor.hurry, length=config.grace)
             with trio.CancelScope(shield=True):
-                await supervisor.stop("the runtime is closing", config.grace)
+                supervisor.request_stop("the runtime is closing", config.grace)
+                await supervisor.wait_stopped()
             services.cancel_scope.cancel(reason="the runtime is closed")
