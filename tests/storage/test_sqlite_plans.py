@@ -105,6 +105,7 @@ def test_the_next_wake_times_come_in_order_from_their_index(plan):
     """The timer's question costs what it answers."""
     found = plan(statements.SELECT_WAKE_TIMES, {"wake_at": 0.0, "pk": 0, "limit": 10})
     assert using(found, "claw_workflow_wake (wake_at>?)"), found
+    assert using(found, "claw_journal_run (wf=? AND run=?)"), found
     assert not sorts(found), found
 
 

@@ -119,8 +119,13 @@ WITH page (pk) AS (
 SELECT {_WORKFLOW} FROM page CROSS JOIN claw_workflow AS w ON w.pk = page.pk {_WITH_PARENT}
 ORDER BY w.pk"""
 
+# A workflow whose entries are gone is found damaged when it is loaded.
 SELECT_WAKE_TIMES: Final = """
-SELECT wake_at, pk, id FROM claw_workflow
+SELECT wake_at, pk, id, coalesce(
+  (SELECT j.at FROM claw_journal AS j WHERE j.wf = w.pk AND j.run = w.run ORDER BY j.n DESC LIMIT 1),
+  created_at
+)
+FROM claw_workflow AS w
 WHERE wake_at >= :wake_at AND (wake_at > :wake_at OR pk > :pk) AND +status = 'waiting' AND +id IS NOT NULL
 ORDER BY wake_at, pk LIMIT :limit"""
 
