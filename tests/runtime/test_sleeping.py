@@ -480,6 +480,43 @@ async def test_a_timer_set_while_others_fire_is_not_missed(autojump_clock):
     assert fired == [pytest.approx(n, abs=0.1) for n in (1, 2, 3)]
 
 
+async def test_cancelled_timers_do_not_pile_up(autojump_clock):
+    """However far off they are; those that are left fire in their order."""
+    fired = []
+    timers = Timers(trio.current_time, math.inf)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(timers.run)
+        for n in range(100):
+            timers.at(1_000 - n, lambda n=n: fired.append(n))
+        most = 0
+        for _ in range(5_000):
+            gone = timers.at(1e9, lambda: fired.append("cancelled"))
+            gone.cancel()
+            gone.cancel()  # once more does no harm
+            most = max(most, len(timers._by_wall), len(timers._by_length))
+        assert 200 < most <= 64 + 2 * 101
+        await trio.sleep(2_000)
+        nursery.cancel_scope.cancel()
+    assert fired == list(range(99, -1, -1))
+    assert timers._alive == 0
+
+
+async def test_timers_that_fired_by_one_clock_do_not_pile_up_by_the_other(autojump_clock):
+    """A wall clock that runs ahead makes them due long before their length is over."""
+    wall = 0.0
+    fired = []
+    timers = Timers(lambda: wall, 1.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(timers.run)
+        for n in range(1_000):
+            timers.at(1e6 + n, lambda n=n: fired.append(n))
+        wall = 1e7
+        await trio.sleep(10)
+        assert fired == list(range(1_000))
+        assert len(timers._by_length) <= 64
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_rest_too_small_for_the_clock_does_not_spin(autojump_clock):
     """The sleep has a shortest length, or the loop would never let time pass."""
     fired = []

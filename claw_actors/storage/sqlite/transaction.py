@@ -12,8 +12,6 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, assert_never
 
-import attrs
-
 from ..._core.journal import Entry, EntryKind, effective
 from ..._core.lifecycle import TERMINAL, Event, Status, allowed
 from ...errors import (
@@ -239,9 +237,7 @@ class Transaction:
         assert task is not None
         recorded = self._outcome(id, pk, head, task.op)
         if recorded is not None:
-            # The number and the time are storage's and the clock's, not the caller's.
-            if entry is None or attrs.evolve(entry, n=recorded.n, at=recorded.at) != recorded:
-                raise StaleWriteError(id, "task", str(task.status), str(recorded.status))
+            operation.check_repeats(recorded)
             return Saved(revision)
         if opened is not None:
             self._connection.execute(statements.SAVE_TASK, task_values(pk, head.run, opened))

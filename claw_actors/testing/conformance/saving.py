@@ -133,18 +133,20 @@ def a_recorded_task_is_never_changed(backend: Backend) -> None:
     """Another outcome, or open work, for a task whose outcome is recorded is refused."""
     recorded = an_outcome("a", value=b"1")
     create(backend, "one", recorded)
-    for entry in (
-        attrs.evolve(recorded, value=b"2"),
-        attrs.evolve(recorded, value=None),
-        attrs.evolve(recorded, status=EntryStatus.FAILED),
-        attrs.evolve(recorded, attempt=2),
-        attrs.evolve(recorded, started_at=3.0),
-        attrs.evolve(recorded, digest=b"0123456789abcdef"),
+    for entry, differs in (
+        (attrs.evolve(recorded, value=b"2"), ("result",)),
+        (attrs.evolve(recorded, value=None, at=9.0), ("result",)),
+        (attrs.evolve(recorded, status=EntryStatus.FAILED, value=b"2"), ("status", "result")),
+        (attrs.evolve(recorded, attempt=2), ("attempt",)),
+        (attrs.evolve(recorded, started_at=3.0), ("started_at",)),
+        (attrs.evolve(recorded, digest=b"0123456789abcdef"), ("digest",)),
     ):
         error = refused(backend, SaveTask("one", entry=entry), StaleWriteError)
-        assert (error.id, error.what) == ("one", "task")
+        assert (error.id, error.what, error.differs) == ("one", "task", differs)
+        assert (error.expected, error.found) == (entry.status, "ok")
     error = refused(backend, SaveTask("one", opened=open_work("a")), StaleWriteError)
-    assert (error.id, error.what) == ("one", "task")
+    assert (error.id, error.what, error.differs) == ("one", "task", ())
+    assert (error.expected, error.found) == ("retrying", "ok")
 
 
 @case
