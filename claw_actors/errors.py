@@ -97,7 +97,7 @@ class DuplicateKeyError(ClawError):
     """
 
     def __init__(self, id: str, differs: Sequence[str] = ()) -> None:
-        what = f": its {' and '.join(differs)} differ" if differs else ""
+        what = f", but not with the same {' and '.join(differs)}" if differs else ""
         super().__init__(f"a workflow with the id {id!r} exists{what}; use another id")
         self.id = id
         self.differs: tuple[str, ...] = tuple(differs)
@@ -111,20 +111,32 @@ class StaleWriteError(ClawError):
 
     Attributes:
         id: the workflow.
-        what: which counter was compared: ``"revision"``, ``"life"``, ``"journal"`` or ``"task"``.
-        expected: the value the writer had.
-        found: the value that is stored.
+        what: what was compared: ``"revision"``, ``"life"``, ``"journal"`` or ``"task"``.
+        expected: the value the writer had; of a task, the status it was to get.
+        found: the value that is stored; of a task, how it ended.
+        differs: of a task whose outcome was saved again, what differs from the recorded one.
     """
 
-    def __init__(self, id: str, what: str, expected: object, found: object) -> None:
-        super().__init__(
-            f"workflow {id!r} has changed: {what} {expected!r} was expected, {found!r} is stored;"
-            " read it again"
-        )
+    def __init__(
+        self, id: str, what: str, expected: object, found: object, differs: Sequence[str] = ()
+    ) -> None:
+        if what == "task":
+            other = f", with another {' and another '.join(differs)}" if differs else ""
+            message = (
+                f"a task of workflow {id!r} has ended already: {found!r} is recorded{other};"
+                " what is recorded is never changed"
+            )
+        else:
+            message = (
+                f"workflow {id!r} has changed: {what} {expected!r} was expected, {found!r} is"
+                " stored; read it again"
+            )
+        super().__init__(message)
         self.id = id
         self.what = what
         self.expected = expected
         self.found = found
+        self.differs: tuple[str, ...] = tuple(differs)
 
 
 class SerializationError(ClawError):

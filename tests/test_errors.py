@@ -25,9 +25,17 @@ EXAMPLES = [
     (errors.DuplicateKeyError("order-1"), "'order-1' exists; use another id"),
     (
         errors.DuplicateKeyError("order-1", ["workflow", "arguments"]),
-        "its workflow and arguments differ; use another id",
+        "exists, but not with the same workflow and arguments; use another id",
     ),
     (errors.StaleWriteError("order-1", "revision", 3, 4), "3 was expected, 4 is stored; read it"),
+    (
+        errors.StaleWriteError("order-1", "task", "running", "ok"),
+        "a task of workflow 'order-1' has ended already: 'ok' is recorded; what is recorded is",
+    ),
+    (
+        errors.StaleWriteError("order-1", "task", "ok", "ok", ["attempt", "result"]),
+        "'ok' is recorded, with another attempt and another result; what is recorded is never",
+    ),
     (errors.SerializationError("result of pay", "app.Order", "no JSON"), "(app.Order): no JSON"),
     (errors.PayloadTooLargeError("result", 2_000_000, 1_048_576), "2,000,000 bytes"),
     (errors.StorageUnavailableError("a.db", "disk full"), "a.db is unavailable: disk full"),
@@ -147,10 +155,12 @@ def test_what_differs_is_kept_as_it_was():
     """A list that its owner changes later is not an attribute."""
     differs, known = ["workflow"], ["a@1"]
     duplicate = errors.DuplicateKeyError("a", differs)
+    stale = errors.StaleWriteError("a", "task", "ok", "ok", differs)
     unknown = errors.UnknownWorkflowError("b", 1, known)
     differs.clear()
     known.clear()
     assert (duplicate.differs, unknown.known) == (("workflow",), ("a@1",))
+    assert stale.differs == ("workflow",)
 
 
 def test_a_long_value_is_cut_in_the_message_only():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_never, cast
 
@@ -130,7 +131,8 @@ class Attempts:
         sequencer.bodies += 1
         try:
             if stored is not None and stored.due_at is not None:
-                await self._wait_until(stored.due_at)
+                # Its length is not known any more; but it began after the first attempt.
+                await self._wait_until(stored.due_at, length=stored.due_at - started_at)
             ending = await self._repeat(context, operation, task, signature, data, state)
         except trio.Cancelled:  # noqa: ASYNC103 - raised again when its entry is delivered
             context.check_durable()
@@ -280,11 +282,11 @@ class Attempts:
         except ClawError as refusal:
             self._sequencer.refused(refusal)
 
-    async def _wait_until(self, due_at: float) -> None:
-        """Wait until a due time by the wall clock; sealed, not at all."""
+    async def _wait_until(self, due_at: float, *, length: float = math.inf) -> None:
+        """Wait until a due time by the wall clock, at most for its length; sealed, not at all."""
         sequencer = self._sequencer
         due = trio.Event()
-        timer = sequencer.timers.at(due_at, due.set, length=due_at - sequencer.wall())
+        timer = sequencer.timers.at(due_at, due.set, length=length)
         stop = sequencer.on_seal(due.set)
         try:
             await due.wait()
@@ -339,7 +341,7 @@ class Attempts:
             name=task.name,
             kind=EntryKind.TASK,
             status=status,
-            at=self._sequencer.wall(),
+            at=max(self._sequencer.wall(), self._sequencer.now),
             after=operation.asked.after,
             life=self._sequencer.life,
             attempt=state.ended,

@@ -7,6 +7,7 @@ other; between them the cell stores the crash, asks the policy, and claims the n
 from __future__ import annotations
 
 import logging
+import math
 import weakref
 from collections import Counter
 from contextlib import contextmanager
@@ -73,6 +74,8 @@ class _Cell:
         pk, id, life: the instance, and the life it was last known to have.
         workflow: its code.
         activation: what the next incarnation starts from, if that is loaded already.
+        due_by: the deadline that it was brought back for, in POSIX seconds: it has fallen due,
+            though the wall clock, set back, may say otherwise.
         restarts: the crashes in its window, as stored.
         sign_of_life: set when it has recorded something, parked, crashed or ended.
         sequencer: of the incarnation that runs.
@@ -86,6 +89,7 @@ class _Cell:
     activation: Loaded | None
     restarts: tuple[float, ...]
     sign_of_life: trio.Event = attrs.field(factory=trio.Event)
+    due_by: float = -math.inf
     sequencer: Sequencer | None = None
     healthy: Timer | None = None
 
@@ -166,12 +170,15 @@ class Cells:
 
     # -- coming to life -----------------------------------------------------------------------------
 
-    def activate(self, row: WorkflowRow, loaded: Loaded | None = None) -> trio.Event | None:
+    def activate(
+        self, row: WorkflowRow, loaded: Loaded | None = None, *, due_by: float = -math.inf
+    ) -> trio.Event | None:
         """Bring an instance to life, unless it is in memory already.
 
         Args:
             row: its row. If nothing is loaded, the instance claims its next life by itself.
             loaded: what it starts from, if it has been claimed.
+            due_by: up to which deadline its sleeps are over, whatever the wall clock says.
 
         Returns:
             An event that is set at its first sign of life; ``None`` if it was not started.
@@ -181,7 +188,7 @@ class Cells:
         """
         assert row.id is not None
         workflow = self._registry.find(row.name, row.version)
-        cell = _Cell(row.pk, row.id, row.life, workflow, loaded, row.restarts)
+        cell = _Cell(row.pk, row.id, row.life, workflow, loaded, row.restarts, due_by=due_by)
         if row.id in self._cells:
             return None
         spec = ChildSpec(
@@ -255,6 +262,7 @@ class Cells:
             wall=self._environment.wall,
             park_after=self._config.park_after,
             max_journal_entries=self._config.max_journal_entries,
+            due_by=cell.due_by,
             on_progress=cell.sign_of_life.set,
         )
         if row.recoveries:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
+from types import MappingProxyType
 from typing import TYPE_CHECKING, assert_never, cast
 
 import attrs
@@ -26,7 +28,7 @@ from ..storage.operations import Advance, Claim, Claimed
 from ..storage.records import Loaded, RowChange, WorkflowRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..storage.actor import StorageActor
     from .cells import Cells
@@ -44,6 +46,9 @@ HEALTHY_PATIENCE_S = 5.0
 
 RETRY_PAUSE_S = 1.0
 """After storage could not be read."""
+
+NOTHING_DUE: Mapping[str, float] = MappingProxyType({})
+"""What is brought back because it is unfinished, not because a time has come."""
 
 WAKE_WINDOW = 1_000
 """How many waiting instances have a timer of their own at a time."""
@@ -116,7 +121,8 @@ class Recovery:
         # Waiting instances up to this (wake time, key) have a timer.
         self._watched: tuple[float, int] = (float("-inf"), 0)
         self._window_over = False
-        self._requested: dict[str, None] = {}
+        # Ids to bring back, each with the deadline that has fallen due.
+        self._requested: dict[str, float] = {}
         self._more = trio.Event()
 
     async def run(self) -> RecoveryReport:
@@ -192,14 +198,15 @@ class Recovery:
         if row.id in self._cells or row.pk in self._set_aside:
             return False
         try:
-            self._registry.find(row.name, row.version)
+            workflow = self._registry.find(row.name, row.version)
         except UnknownWorkflowError as error:
             _log.error("workflow %s: left as it is: %s", row.id, error)
             tally.unknown.append(row.id)
             self._set_aside.add(row.pk)
             return False
         if row.status is Status.PENDING and row.wake_at is not None and row.wake_at > now:
-            self._timers.at(row.wake_at, functools.partial(self.request, row.id))
+            respawn = functools.partial(self.request, row.id)
+            self._timers.at(row.wake_at, respawn, length=workflow.restart.maximum)
             _log.info("workflow %s: its respawn is due in %.1f s", row.id, row.wake_at - now)
             tally.delayed.append(row.id)
             self._set_aside.add(row.pk)
@@ -223,7 +230,13 @@ class Recovery:
                 await sign_of_life.wait()
 
     async def _revive(
-        self, rows: Sequence[WorkflowRow], counted: bool, tally: _Tally, *, patient: bool = False
+        self,
+        rows: Sequence[WorkflowRow],
+        counted: bool,
+        tally: _Tally,
+        *,
+        patient: bool = False,
+        due_by: Mapping[str, float] = NOTHING_DUE,
     ) -> list[trio.Event]:
         """Claim these in one commit, read them, and let them run."""
         rows = [row for row in rows if row.id is not None and row.id not in self._cells]
@@ -231,10 +244,14 @@ class Recovery:
             lives = tuple((row.pk, row.life) for row in rows)
             claim = Claim(lives, self._environment.wall(), counted)
             claimed = cast("Claimed", await self._storage.submit(claim, patient=patient)).rows
-            return await self._load_and_activate(rows, claimed, tally)
+            return await self._load_and_activate(rows, claimed, tally, due_by)
 
     async def _load_and_activate(
-        self, rows: Sequence[WorkflowRow], claimed: Sequence[WorkflowRow], tally: _Tally
+        self,
+        rows: Sequence[WorkflowRow],
+        claimed: Sequence[WorkflowRow],
+        tally: _Tally,
+        due_by: Mapping[str, float],
     ) -> list[trio.Event]:
         """Read what was claimed and let it run; what cannot be read gets its old row back."""
         signs: list[trio.Event] = []
@@ -245,9 +262,10 @@ class Recovery:
                 tally.damaged.append(loaded.where)
                 continue
             del missing[loaded.row.pk]
-            if (sign := self._activate(loaded)) is not None:
-                assert loaded.row.id is not None
-                tally.recovered.append(loaded.row.id)
+            id = loaded.row.id
+            assert id is not None
+            if (sign := self._activate(loaded, due_by.get(id, -math.inf))) is not None:
+                tally.recovered.append(id)
                 signs.append(sign)
         for row in rows:
             if row.pk in missing:
@@ -269,7 +287,7 @@ class Recovery:
         with contextlib.suppress(NotFoundError):  # deleted meanwhile
             await self._storage.submit(Advance(row.pk, row.id, life, change=change))
 
-    def _activate(self, loaded: Loaded) -> trio.Event | None:
+    def _activate(self, loaded: Loaded, due_by: float) -> trio.Event | None:
         row = loaded.row
         _log.info(
             "workflow %s (%s@%d): recovered, %d entries in its journal, life %d",
@@ -279,13 +297,19 @@ class Recovery:
             len(loaded.entries) - 1,
             row.life,
         )
-        return self._cells.activate(row, loaded)
+        return self._cells.activate(row, loaded, due_by=due_by)
 
     # -- later ----------------------------------------------------------------------------------------
 
-    def request(self, id: str) -> None:
-        """Have an instance brought back soon, if it is unfinished and not in memory."""
-        self._requested[id] = None
+    def request(self, id: str, due_by: float = -math.inf) -> None:
+        """Have an instance brought back soon, if it is unfinished and not in memory.
+
+        Args:
+            id: the workflow.
+            due_by: up to which deadline its sleeps are over, in POSIX seconds. Its own clock
+                cannot tell: it may have been set back since.
+        """
+        self._requested[id] = max(due_by, self._requested.get(id, -math.inf))
         self._more.set()
 
     async def serve(self) -> None:
@@ -294,22 +318,25 @@ class Recovery:
             while not self._requested and not self._window_over:
                 self._more = trio.Event()
                 await self._more.wait()
-            ids, self._requested = list(self._requested), {}
+            due_by, self._requested = self._requested, {}
             try:
                 if self._window_over:
                     await self._watch_waits()
                     self._window_over = False
-                await self._bring_back(ids)
+                await self._bring_back(due_by)
             except ClawError as error:
                 _log.error("cannot bring back what is due: %s; trying again", error)
-                self._requested = dict.fromkeys([*ids, *self._requested])
+                later, self._requested = self._requested, due_by
+                for id, deadline in later.items():
+                    self.request(id, deadline)
                 await trio.sleep(RETRY_PAUSE_S)
 
-    async def _bring_back(self, ids: Sequence[str]) -> None:
-        rows = [row for id in ids if (row := await self._read_row(id)) is not None]
+    async def _bring_back(self, due_by: Mapping[str, float]) -> None:
+        rows = [row for id in due_by if (row := await self._read_row(id)) is not None]
         wave = self._config.recovery_wave
         for first in range(0, len(rows), wave):
-            await self._revive(rows[first : first + wave], False, _Tally(), patient=True)
+            part = rows[first : first + wave]
+            await self._revive(part, False, _Tally(), patient=True, due_by=due_by)
 
     async def _read_row(self, id: str) -> WorkflowRow | None:
         if id in self._cells:
@@ -325,15 +352,21 @@ class Recovery:
         return stored.row if stored.row.status in UNFINISHED else None
 
     async def _watch_waits(self) -> None:
-        """Set timers for the next instances that wait, and one to look for more."""
+        """Set timers for the next instances that wait, and one to look for more.
+
+        Each waits for its length at most, from now on, if the clock was set back meanwhile. For
+        those past the window that is from when it is their turn to be looked at.
+        """
         read = self._storage.backend.list_wake_times
         window = await self._storage.read(read, self._watched, WAKE_WINDOW)
-        for wake_at, _, id in window:
-            if id not in self._cells:
-                self._timers.at(wake_at, functools.partial(self.request, id))
+        for one in window:
+            if one.id not in self._cells:
+                wake = functools.partial(self.request, one.id, one.wake_at)
+                self._timers.at(one.wake_at, wake, length=one.length)
         if len(window) == WAKE_WINDOW:
-            self._watched = window[-1][:2]
-            self._timers.at(self._watched[0], self._look_further)
+            last = window[-1]
+            self._watched = last.place
+            self._timers.at(last.wake_at, self._look_further, length=last.length)
 
     def _look_further(self) -> None:
         self._window_over = True

@@ -75,6 +75,7 @@ class Sequencer:
         park_after: float,
         max_journal_entries: int,
         on_progress: Callable[[], None],
+        due_by: float,
     ) -> None:
         assert row.id is not None
         self.id: str = row.id
@@ -105,6 +106,8 @@ class Sequencer:
         self._park_after = park_after
         self._max_journal_entries = max_journal_entries
         self._on_progress = on_progress
+        # Deadlines up to this one are over: a timer outside, which knew their length, has run.
+        self._due_by = due_by
         self._queue = past.entries
         self._past_n = past.last_n
         self._recorded = past.by_op
@@ -214,7 +217,7 @@ class Sequencer:
         """The past is consumed. What fell due meanwhile comes first; then effects and timers."""
         if self._unsettled:
             return False
-        now = self.wall()
+        now = max(self.wall(), self._due_by)
         late = [operation for operation in self._late if operation.id in self._open]
         if due := [one for one in late if not one.is_task and one.deadline <= now]:
             for operation in sorted(due, key=lambda one: one.deadline):

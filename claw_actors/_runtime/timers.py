@@ -11,6 +11,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
+from typing import TypeAlias
 
 import attrs
 import trio
@@ -20,6 +21,11 @@ __all__ = ["Timer", "Timers"]
 SHORTEST_SLEEP_S = 1e-4
 """Rounding can leave a rest so small that no clock moves while it is slept."""
 
+FEWEST_TO_CLEAR = 64
+"""Dead timers that are not worth clearing away."""
+
+Order: TypeAlias = "list[tuple[float, int, Timer]]"
+
 
 @attrs.define(eq=False)
 class Timer:
@@ -28,10 +34,13 @@ class Timer:
     deadline: float
     latest: float
     fn: Callable[[], None] | None
+    on_cancel: Callable[[], None]
 
     def cancel(self) -> None:
         """Never call ``fn``."""
-        self.fn = None
+        if self.fn is not None:
+            self.fn = None
+            self.on_cancel()
 
 
 class Timers:
@@ -47,9 +56,11 @@ class Timers:
         self._wall = wall
         self._clock_check_s = clock_check_s
         self._order = itertools.count()
-        # Both hold every timer; the one that comes due in either has fired.
-        self._by_wall: list[tuple[float, int, Timer]] = []
-        self._by_length: list[tuple[float, int, Timer]] = []
+        # Both hold every timer; the one that comes due in either has fired. Dead ones, fired or
+        # cancelled, stay until they are due, but never more than half are dead.
+        self._by_wall: Order = []
+        self._by_length: Order = []
+        self._alive = 0
         self._changed = trio.Event()
 
     def at(self, deadline: float, fn: Callable[[], None], *, length: float = math.inf) -> Timer:
@@ -61,7 +72,9 @@ class Timers:
             length: seconds that it may take at most, whatever the wall clock says.
         """
         left = deadline - self._wall()
-        timer = Timer(deadline, trio.current_time() + max(0.0, min(left, length)), fn)
+        latest = trio.current_time() + max(0.0, min(left, length))
+        timer = Timer(deadline, latest, fn, self._one_less)
+        self._alive += 1
         order = next(self._order)
         heapq.heappush(self._by_wall, (timer.deadline, order, timer))
         heapq.heappush(self._by_length, (timer.latest, order, timer))
@@ -77,6 +90,14 @@ class Timers:
             with trio.move_on_after(max(pause, SHORTEST_SLEEP_S)):
                 await self._changed.wait()
 
+    def _one_less(self) -> None:
+        """A timer is dead: clear the dead ones away when they are more than those alive."""
+        self._alive -= 1
+        for heap in (self._by_wall, self._by_length):
+            if len(heap) > FEWEST_TO_CLEAR + 2 * self._alive:
+                heap[:] = [entry for entry in heap if entry[2].fn is not None]
+                heapq.heapify(heap)
+
     def _fire_due(self) -> float:
         """Fire what is due, and return the seconds until it is worth looking again."""
         pause = math.inf
@@ -85,6 +106,7 @@ class Timers:
                 timer = heapq.heappop(heap)[2]
                 fn, timer.fn = timer.fn, None
                 if fn is not None:
+                    self._one_less()
                     fn()
             if heap:
                 pause = min(pause, heap[0][0] - clock(), self._clock_check_s)

@@ -3,6 +3,7 @@
 - ``model``: what users read and write. ``validation``: what every backend accepts.
 - ``client``: :class:`Storage`, the async face. ``translation``: users' records to stored ones.
 - ``actor``: the one writer, in groups. ``executor``: where backends run. ``opening``: lifetimes.
+- ``listeners``: who is told of what was committed.
 - ``backend``: the synchronous contract. ``operations``, ``records``: what passes through it.
 - ``memory``, ``sqlite``: the backends.
 - ``codec``: values as strict JSON. ``converter``: what makes it strict.

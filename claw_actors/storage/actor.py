@@ -20,15 +20,14 @@ The contract:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeVar, TypeVarTuple, cast
+from collections.abc import Callable, Sequence
+from typing import TypeVar, TypeVarTuple, cast
 
 import attrs
 import outcome
 import trio
 from trio.lowlevel import Abort, RaiseCancelT, current_task, reschedule, wait_task_rescheduled
 
-from .._core.journal import Entry
 from ..errors import (
     ClawError,
     OutcomeUnknownError,
@@ -37,21 +36,10 @@ from ..errors import (
 )
 from .backend import Backend
 from .executor import Executor
-from .operations import (
-    Advance,
-    Advanced,
-    Answer,
-    Atomic,
-    Claimed,
-    Create,
-    Created,
-    Operation,
-    Result,
-    Send,
-    Sent,
-)
+from .listeners import Listener, Listeners
+from .operations import Advance, Answer, Operation, Result
 
-__all__ = ["Listener", "StorageActor", "StorageLimits", "StorageStatistics", "Write"]
+__all__ = ["StorageActor", "StorageLimits", "StorageStatistics", "Write"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -98,18 +86,6 @@ class StorageStatistics:
     unavailable: str | None
 
 
-class Listener(Protocol):
-    """Who is told of entries committed to one workflow, own or from outside."""
-
-    def committed(self, entry: Entry) -> None:
-        """Take note of an entry, its number set. Must not raise, must not block."""
-        ...
-
-    def pump(self) -> None:
-        """Go on, after all entries of the group were announced. Must not raise, must not block."""
-        ...
-
-
 @attrs.define(eq=False)
 class Write:
     """One write on its way: queued (it can be withdrawn), in flight (it cannot), or answered."""
@@ -127,15 +103,6 @@ def fresh(error: ClawError) -> ClawError:
     twin.__dict__.update(error.__dict__)
     twin.__cause__ = error
     return twin
-
-
-def _parts(operation: Operation, result: Result) -> Iterator[tuple[Operation, Answer]]:
-    """Take an answered operation apart into what was done, each with its answer."""
-    if isinstance(operation, Atomic):
-        assert isinstance(result, tuple)
-        yield from zip(operation.operations, result, strict=True)
-    else:
-        yield operation, cast("Answer", result)
 
 
 def _is_conditional(refusal: ClawError) -> bool:
@@ -163,9 +130,7 @@ class StorageActor:
         self._in_flight: Sequence[Write] = ()
         # Invariant: empty unless the queue is full.
         self._waiting: dict[Write, None] = {}
-        self._listeners: dict[int, Listener] = {}
-        # What outsiders wrote to instances that are about to listen; see `_expect`.
-        self._ahead: dict[int, list[Entry]] = {}
+        self._listeners = Listeners(self._report_unheard)
         # Whether what an unclean end has cut off is dealt with, if there was one.
         self.ends_clean = True
         self._closing = False
@@ -270,23 +235,16 @@ class StorageActor:
         return await self._executor.read(fn, *args)
 
     def listen(self, pk: int, listener: Listener) -> None:
-        """Tell ``listener`` of every entry committed to this workflow from now on.
-
-        And of what outsiders wrote since it was claimed, or created to run: some of that may be
-        in the journal that the listener was made from, too.
-        """
-        self._listeners[pk] = listener
-        for entry in self._ahead.pop(pk, ()):
-            listener.committed(entry)
+        """Tell ``listener`` of entries; see :meth:`Listeners.listen`."""
+        self._listeners.listen(pk, listener)
 
     def expect_nobody(self, pk: int) -> None:
-        """Nobody will listen to this workflow after all, though it was claimed or created to run."""
-        self._ahead.pop(pk, None)
+        """Nobody will listen after all; see :meth:`Listeners.expect_nobody`."""
+        self._listeners.expect_nobody(pk)
 
     def unlisten(self, pk: int, listener: Listener) -> None:
-        """Stop telling ``listener``, unless another has taken its place."""
-        if self._listeners.get(pk) is listener:
-            del self._listeners[pk]
+        """Stop telling ``listener``; see :meth:`Listeners.unlisten`."""
+        self._listeners.unlisten(pk, listener)
 
     def statistics(self) -> StorageStatistics:
         """Return what has been done so far."""
@@ -416,8 +374,6 @@ class StorageActor:
         self._commits += 1
         self._operations += len(group)
         self._largest = max(self._largest, len(group))
-        touched: dict[int, Listener] = {}
-        unheard: dict[int, str] = {}
         for write, result in zip(group, results, strict=True):
             self._answer(write, result)
             operation = write.operation
@@ -425,51 +381,12 @@ class StorageActor:
                 if isinstance(operation, Advance) and not _is_conditional(result):
                     self._refuse_followers(operation, result)
             else:
-                for part, answer in _parts(operation, result):
-                    self._announce(part, answer, touched, unheard)
-        for listener in touched.values():
-            listener.pump()
-        for pk, id in unheard.items():
-            self.on_unheard(pk, id)
+                self._listeners.announce(operation, result)
+        self._listeners.finish()
         self._answered.unpark_all()
 
-    def _announce(
-        self,
-        operation: Operation,
-        result: Answer,
-        touched: dict[int, Listener],
-        unheard: dict[int, str],
-    ) -> None:
-        entries: tuple[Entry, ...]
-        if isinstance(operation, Send) and isinstance(result, Sent):
-            pk, entries = result.pk, (operation.entry,)
-        elif isinstance(operation, Advance) and isinstance(result, Advanced):
-            pk, entries = operation.pk, operation.entries
-        else:
-            self._expect(operation, result)
-            return
-        listener = self._listeners.get(pk)
-        if listener is None:
-            if isinstance(operation, Send):
-                if pk in self._ahead:
-                    self._ahead[pk].append(attrs.evolve(operation.entry, n=result.n))
-                else:
-                    unheard[pk] = operation.id
-            return
-        first = result.n - len(entries) + 1
-        for index, entry in enumerate(entries):
-            listener.committed(attrs.evolve(entry, n=first + index))
-        touched[pk] = listener
-
-    def _expect(self, operation: Operation, result: Answer) -> None:
-        """Keep what outsiders write to an instance from its claim to the moment when it listens.
-
-        Its journal is read in between, and what is committed after that would reach nobody.
-        """
-        if isinstance(operation, Create) and isinstance(result, Created) and operation.row.life:
-            self._ahead[result.pk] = []
-        elif isinstance(result, Claimed):
-            self._ahead.update((row.pk, []) for row in result.rows)
+    def _report_unheard(self, pk: int, id: str) -> None:
+        self.on_unheard(pk, id)  # whoever that is by now
 
     def _refuse_followers(self, refused: Advance, error: ClawError) -> None:
         for write in self._taken():

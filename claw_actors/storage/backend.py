@@ -14,7 +14,7 @@ from .._core.journal import Entry, OpenTask
 from ..errors import StorageCorruptError
 from .model import WorkflowFilter
 from .operations import Operation, Result
-from .records import Listing, Loaded, StoredWorkflow, Unfinished
+from .records import Listing, Loaded, StoredWorkflow, Unfinished, WakeTime
 
 __all__ = ["Backend", "OpenReport"]
 
@@ -146,13 +146,13 @@ class Backend(abc.ABC):
         """
 
     @abc.abstractmethod
-    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[tuple[float, int, str]]:
+    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[WakeTime]:
         """Read the next waiting workflows in order of (``wake_at``, ``pk``).
+
+        Each with the time of its last entry, because a clock may have been set back since: then
+        ``wake_at`` alone would let it wait for longer than it ever was to.
 
         Args:
             after: only later than this pair.
             limit: how many at most.
-
-        Returns:
-            (``wake_at``, ``pk``, ``id``) of each.
         """

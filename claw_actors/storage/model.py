@@ -33,6 +33,8 @@ MAX_PAGE = 1_000
 
 
 def _status(value: Status | str) -> Status:
+    if type(value) is Status:
+        return value
     try:
         return Status(value)
     except ValueError:
@@ -40,6 +42,8 @@ def _status(value: Status | str) -> Status:
 
 
 def _task_status(value: TaskStatus | str) -> TaskStatus:
+    if type(value) is TaskStatus:
+        return value
     try:
         return TaskStatus(value)
     except ValueError:

@@ -91,7 +91,8 @@ async def _finish_deletes(actor: StorageActor, report: OpenReport) -> None:
     for pk in report.unfinished_deletes:
         done = False
         while not done:
-            answer = await actor.submit(Delete("", pk))
+            # Patient: the wait for space on a full disk is no reason not to open.
+            answer = await actor.submit(Delete("", pk), patient=True)
             assert isinstance(answer, Deleted)
             done = answer.done
 

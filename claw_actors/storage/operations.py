@@ -11,7 +11,7 @@ from typing import TypeAlias
 import attrs
 
 from .._core.journal import Entry, OpenTask
-from ..errors import ClawError
+from ..errors import ClawError, StaleWriteError
 from .records import RowChange, WorkflowRow
 
 __all__ = [
@@ -174,6 +174,29 @@ class SaveTask:
     workflow_id: str
     opened: OpenTask | None = None
     entry: Entry | None = None
+
+    def check_repeats(self, recorded: Entry) -> None:
+        """Make sure that this says no more than what is recorded of the task; for backends.
+
+        Raises:
+            StaleWriteError: it says something else.
+        """
+        if self.entry is None:
+            assert self.opened is not None
+            raise StaleWriteError(
+                self.workflow_id, "task", str(self.opened.status), str(recorded.status)
+            )
+        # The number and the time are storage's and the clock's, not the caller's.
+        entry = attrs.evolve(self.entry, n=recorded.n, at=recorded.at)
+        differs = [
+            "result" if field.name == "value" else field.name
+            for field in attrs.fields(Entry)
+            if getattr(entry, field.name) != getattr(recorded, field.name)
+        ]
+        if differs:
+            raise StaleWriteError(
+                self.workflow_id, "task", str(entry.status), str(recorded.status), differs
+            )
 
 
 @attrs.frozen

@@ -22,6 +22,7 @@ __all__ = [
     "RowChange",
     "StoredWorkflow",
     "Unfinished",
+    "WakeTime",
     "WorkflowRow",
 ]
 
@@ -153,6 +154,33 @@ class Listing:
     items: tuple[StoredWorkflow, ...]
     total: int | None
     more: bool
+
+
+@attrs.frozen
+class WakeTime:
+    """A waiting workflow, and for how long it waits.
+
+    Attributes:
+        wake_at: when it is due, in POSIX seconds.
+        pk, id: the workflow.
+        since: when the last entry of its present run was made, in POSIX seconds: its wait began
+            then or later.
+    """
+
+    wake_at: float
+    pk: int
+    id: str
+    since: float
+
+    @property
+    def place(self) -> tuple[float, int]:
+        """Where it stands in the order of those that wait."""
+        return self.wake_at, self.pk
+
+    @property
+    def length(self) -> float:
+        """The longest that it may still have to wait, in seconds, whatever the clock says now."""
+        return max(0.0, self.wake_at - self.since)
 
 
 @attrs.frozen(kw_only=True)

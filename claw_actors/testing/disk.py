@@ -22,7 +22,7 @@ from ..storage.operations import (
     Operation,
     Result,
 )
-from ..storage.records import Listing, Loaded, StoredWorkflow, Unfinished
+from ..storage.records import Listing, Loaded, StoredWorkflow, Unfinished, WakeTime
 
 __all__ = ["CrashPoint", "FakeDisk", "When"]
 
@@ -174,6 +174,6 @@ class FakeDisk(Backend):
         self._check_alive()
         return self._working.list_unfinished(after_pk, due_by, limit)
 
-    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[tuple[float, int, str]]:
+    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[WakeTime]:
         self._check_alive()
         return self._working.list_wake_times(after, limit)

@@ -196,6 +196,30 @@ async def test_a_failure_after_a_cancel_is_a_failure(open_claw_runtime, storage)
             await handle.result()
 
 
+async def test_clean_up_that_awaits_is_refused_and_quarantines(open_claw_runtime, storage, calls):
+    """A cancelled workflow still goes on record; operations in its clean-up only raise."""
+
+    @workflow
+    async def run(ctx: Context) -> None:
+        try:
+            await ctx.sleep(100)
+        finally:
+            try:
+                await ctx.sleep(1)
+            except trio.Cancelled:
+                calls.append("raised")
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+
+    async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        handle = await runtime.start(run)
+        await wait_all_tasks_blocked()
+        await handle.cancel()
+        with pytest.raises(WorkflowQuarantinedError, match="ForeignAwaitError"):
+            await handle.result()
+    assert calls == ["raised"]
+
+
 async def test_a_crash_after_a_cancel_is_respawned_and_then_cancelled(
     open_claw_runtime, storage, calls
 ):

@@ -10,9 +10,20 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from claw_actors import Context, RuntimeConfig, Status, open_runtime, task, workflow
+from claw_actors import (
+    Context,
+    MemoryStorage,
+    Restart,
+    Retry,
+    RuntimeConfig,
+    SQLiteStorage,
+    Status,
+    open_runtime,
+    task,
+    workflow,
+)
 from claw_actors._runtime.timers import Timers
-from claw_actors.errors import InvalidInputError
+from claw_actors.errors import InvalidInputError, StorageUnavailableError
 from claw_actors.testing.clock import EPOCH
 
 
@@ -205,22 +216,185 @@ async def test_a_clock_that_jumps_forward_makes_sleeps_due(open_at, wall):
         assert trio.current_time() <= 70
 
 
-@pytest.mark.parametrize("loaded", [True, False])
-async def test_a_clock_that_jumps_back_does_not_extend_a_sleep(open_at, wall, loaded):
+async def test_a_clock_that_jumps_back_does_not_extend_a_sleep(open_at, wall):
     """Beyond its length; and what the workflow sees as now never goes back, nor ends early."""
     async with open_at(sleeper) as runtime:
         handle = await runtime.start(sleeper, 100, id="a")
         await trio.sleep(10)
-        if loaded:
-            wall.offset -= 5_000
-            assert await handle.result() == 100
-            assert trio.current_time() == pytest.approx(100, abs=0.1)
-    if not loaded:
         wall.offset -= 5_000
-        async with open_at(sleeper) as runtime:
-            assert await runtime.result("a") == 100
-            # It was not running when the clock was set, so the whole length may pass again.
-            assert trio.current_time() <= 5_210
+        assert await handle.result() == 100
+        assert trio.current_time() == pytest.approx(100, abs=0.1)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def either_storage(request, tmp_path):
+    """One backend after the other."""
+    return MemoryStorage() if request.param == "memory" else SQLiteStorage(tmp_path / "claw.db")
+
+
+async def test_a_clock_set_back_while_down_does_not_extend_a_sleep_that_is_parked(
+    open_at, wall, either_storage
+):
+    """The whole length may pass again, as nobody knows how much has; and no second more."""
+    async with open_at(sleeper, storage=either_storage) as runtime:
+        await runtime.start(sleeper, 100, id="a")
+        await trio.sleep(10)
+        assert await runtime.status("a") is Status.WAITING
+    wall.offset -= 5_000
+    async with open_at(sleeper, storage=either_storage) as runtime:
+        assert runtime.statistics().active == 0
+        assert await runtime.result("a") == 100
+        assert trio.current_time() == pytest.approx(110, abs=0.1)
+
+
+async def test_a_clock_set_back_by_less_than_what_is_left_makes_no_sleep_longer(
+    open_at, wall, either_storage
+):
+    """What is left by the clock counts, if it is less than the length."""
+    async with open_at(sleeper, storage=either_storage) as runtime:
+        await runtime.start(sleeper, 100, id="a")
+        await trio.sleep(60)
+    wall.offset -= 20
+    async with open_at(sleeper, storage=either_storage) as runtime:
+        assert await runtime.result("a") == 100
+        assert trio.current_time() == pytest.approx(120, abs=0.1)
+
+
+async def test_the_length_of_a_parked_sleep_counts_from_its_last_checkpoint(
+    open_at, wall, either_storage
+):
+    """Not from the workflow's beginning: a second sleep is as long as it says."""
+
+    @workflow(name="twice")
+    async def twice(ctx: Context) -> float:
+        await ctx.sleep(1_000)
+        before = ctx.now()
+        await ctx.sleep(50)
+        return ctx.now() - before
+
+    async with open_at(twice, storage=either_storage) as runtime:
+        await runtime.start(twice, id="a")
+        await trio.sleep(1_010)
+    wall.offset -= 5_000
+    async with open_at(twice, storage=either_storage) as runtime:
+        assert await runtime.result("a") == pytest.approx(50, abs=0.1)
+        assert trio.current_time() == pytest.approx(1_060, abs=0.1)
+
+
+async def test_a_length_is_right_though_the_clock_was_set_back_before_the_sleep(
+    open_at, wall, either_storage
+):
+    """Checkpoints never go back in time, so the last one tells where a sleep began."""
+
+    @task(name="step")
+    async def step() -> None:
+        wall.offset -= 1_000
+
+    @workflow(name="late")
+    async def late(ctx: Context) -> None:
+        await ctx.run(step)
+        await ctx.sleep(50)
+
+    async with open_at(late, storage=either_storage) as runtime:
+        await runtime.start(late, id="a")
+        await trio.sleep(10)
+    wall.offset -= 5_000
+    async with open_at(late, storage=either_storage) as runtime:
+        await runtime.result("a")
+        assert trio.current_time() == pytest.approx(60, abs=0.1)
+
+
+async def test_those_past_the_first_window_are_looked_for_though_the_clock_was_set_back(
+    open_at, wall, monkeypatch
+):
+    """When it is the last one's turn by its length; then theirs begins."""
+    monkeypatch.setattr("claw_actors._runtime.recovery.WAKE_WINDOW", 2)
+    async with open_at(sleeper) as runtime:
+        for n in range(3):
+            await runtime.start(sleeper, 100, id=f"w{n}")
+        await trio.sleep(10)
+    wall.offset -= 5_000
+    async with open_at(sleeper) as runtime:
+        await runtime.result("w1")
+        assert trio.current_time() == pytest.approx(110, abs=0.1)
+        await runtime.result("w2")
+        assert trio.current_time() == pytest.approx(210, abs=0.1)
+
+
+async def test_a_sleep_is_brought_back_for_when_storage_can_be_read_again(open_at, wall):
+    """What fell due by its length stays due while its instance cannot be loaded."""
+    storage = Unreadable()
+    async with open_at(sleeper, storage=storage) as runtime:
+        await runtime.start(sleeper, 100, id="a")
+        await trio.sleep(10)
+    wall.offset -= 5_000
+    async with open_at(sleeper, storage=storage) as runtime:
+        await trio.sleep(99)
+        storage.readable = False
+        await trio.sleep(6)
+        storage.readable = True
+        assert await runtime.result("a") == 100
+        assert trio.current_time() == pytest.approx(116, abs=1.1)
+
+
+class Unreadable(MemoryStorage):
+    """A memory whose workflows cannot be read at times."""
+
+    readable = True
+
+    def get_workflow(self, id):
+        if not self.readable:
+            raise StorageUnavailableError(self.where, "not now")
+        return super().get_workflow(id)
+
+
+async def test_a_clock_set_back_while_down_does_not_extend_the_pause_after_a_crash(
+    open_at, wall, either_storage
+):
+    """Beyond the longest pause that the workflow asks for."""
+    crashes = []
+
+    @workflow(name="crashing", restart=Restart(initial=30, maximum=40))
+    async def crashing(ctx: Context) -> str:
+        crashes.append(trio.current_time())
+        if len(crashes) == 1:
+            raise KeyError("a mistake")
+        return "done"
+
+    async with open_at(crashing, storage=either_storage) as runtime:
+        await runtime.start(crashing, id="a")
+        await trio.sleep(10)
+    wall.offset -= 5_000
+    async with open_at(crashing, storage=either_storage) as runtime:
+        assert runtime.recovery_report.delayed == ("a",)
+        assert await runtime.result("a") == "done"
+    assert crashes == [pytest.approx(0, abs=0.1), pytest.approx(50, abs=0.1)]
+
+
+async def test_a_clock_set_back_while_down_does_not_extend_the_pause_before_an_attempt(
+    open_at, wall, either_storage
+):
+    """Beyond the time from the task's first attempt to its next one."""
+    attempts = []
+
+    @task(name="flaky", retry=Retry(max_attempts=2, initial=30, jitter=0))
+    async def flaky() -> str:
+        attempts.append(trio.current_time())
+        if len(attempts) == 1:
+            raise ConnectionError("down")
+        return "done"
+
+    @workflow(name="trying")
+    async def trying(ctx: Context) -> str:
+        return await ctx.run(flaky)
+
+    async with open_at(trying, storage=either_storage) as runtime:
+        await runtime.start(trying, id="a")
+        await trio.sleep(10)
+    wall.offset -= 5_000
+    async with open_at(trying, storage=either_storage) as runtime:
+        assert await runtime.result("a") == "done"
+    assert attempts == [pytest.approx(0, abs=0.1), pytest.approx(40, abs=0.1)]
 
 
 async def test_a_clock_set_back_while_down_does_not_extend_a_sleep_that_is_loaded(open_at, wall):
@@ -304,6 +478,43 @@ async def test_a_timer_set_while_others_fire_is_not_missed(autojump_clock):
         await trio.sleep(10)
         nursery.cancel_scope.cancel()
     assert fired == [pytest.approx(n, abs=0.1) for n in (1, 2, 3)]
+
+
+async def test_cancelled_timers_do_not_pile_up(autojump_clock):
+    """However far off they are; those that are left fire in their order."""
+    fired = []
+    timers = Timers(trio.current_time, math.inf)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(timers.run)
+        for n in range(100):
+            timers.at(1_000 - n, lambda n=n: fired.append(n))
+        most = 0
+        for _ in range(5_000):
+            gone = timers.at(1e9, lambda: fired.append("cancelled"))
+            gone.cancel()
+            gone.cancel()  # once more does no harm
+            most = max(most, len(timers._by_wall), len(timers._by_length))
+        assert 200 < most <= 64 + 2 * 101
+        await trio.sleep(2_000)
+        nursery.cancel_scope.cancel()
+    assert fired == list(range(99, -1, -1))
+    assert timers._alive == 0
+
+
+async def test_timers_that_fired_by_one_clock_do_not_pile_up_by_the_other(autojump_clock):
+    """A wall clock that runs ahead makes them due long before their length is over."""
+    wall = 0.0
+    fired = []
+    timers = Timers(lambda: wall, 1.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(timers.run)
+        for n in range(1_000):
+            timers.at(1e6 + n, lambda n=n: fired.append(n))
+        wall = 1e7
+        await trio.sleep(10)
+        assert fired == list(range(1_000))
+        assert len(timers._by_length) <= 64
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_rest_too_small_for_the_clock_does_not_spin(autojump_clock):

@@ -939,19 +939,36 @@ async def test_what_was_kept_is_told_once():
         assert second.log == []
 
 
-async def test_if_nobody_will_listen_after_all_nothing_is_kept_for_them():
-    """Whoever sends from then on has it woken; saying so twice does no harm."""
+@pytest.mark.parametrize(
+    "beginning",
+    [Claim(((1, 0),), 0.0, counted=False), Create(row(1, life=1), ())],
+    ids=lambda operation: type(operation).__name__,
+)
+async def test_what_was_kept_for_somebody_who_never_came_is_reported(beginning):
+    """Once, as what nobody hears; and whoever sends from then on has it woken."""
     async with open_world() as world:
         unheard, late = [], Recorder()
-        world.actor.on_unheard = lambda pk, id: unheard.append(pk)
-        await world.actor.submit(Claim(((1, 0),), 0.0, counted=False))
+        world.actor.on_unheard = lambda pk, id: unheard.append((pk, id))
+        await world.actor.submit(beginning)
         await world.actor.submit(message("a", 1))
-        world.actor.expect_nobody(1)
-        world.actor.expect_nobody(1)
         await world.actor.submit(message("b", 1))
-        assert unheard == [1]
+        assert unheard == []
+        world.actor.expect_nobody(1)
+        world.actor.expect_nobody(1)
+        assert unheard == [(1, "w-1")]
+        await world.actor.submit(message("c", 1))
+        assert unheard == [(1, "w-1"), (1, "w-1")]
         world.actor.listen(1, late)
         assert late.log == []
+
+
+async def test_if_nothing_was_kept_nobody_is_woken_for_it():
+    """Not to listen after all is no message."""
+    async with open_world() as world:
+        world.actor.on_unheard = lambda pk, id: pytest.fail("reported")
+        await world.actor.submit(Claim(((1, 0),), 0.0, counted=False))
+        world.actor.expect_nobody(1)
+        world.actor.expect_nobody(7)
 
 
 async def test_a_workflow_that_is_created_to_run_later_keeps_nothing():

@@ -391,6 +391,14 @@ class LosesTies(MemoryStorage):
         return super().list_wake_times((after[0], 10**9), limit)
 
 
+class WaitsSinceItsCreation(MemoryStorage):
+    def list_wake_times(self, after, limit):
+        return [
+            attrs.evolve(one, since=self.get_workflow(one.id).row.created_at)
+            for one in super().list_wake_times(after, limit)
+        ]
+
+
 # -- threads ------------------------------------------------------------------------------------
 
 
@@ -481,6 +489,7 @@ CONTROLS = [
     (RecoversOnlyWhatIsDue, "recovery_sees_what_must_go_on"),
     (SkipsARowPerPage, "claiming_between_pages_loses_nobody"),
     (LosesTies, "wake_time_pages_cover_everything_once"),
+    (WaitsSinceItsCreation, "wake_times_say_since_when"),
     (CommitsOneByOne, "one_load_sees_whole_commits"),
     (CommitsOneByOne, "one_list_sees_whole_commits"),
     (ReadsThePast, "a_read_sees_every_commit_that_returned_before_it"),

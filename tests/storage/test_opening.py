@@ -155,6 +155,25 @@ async def test_deletes_that_a_crash_interrupted_are_finished(backend, sizes, pie
     assert backend.open().unfinished_deletes == ()
 
 
+async def test_an_interrupted_delete_waits_for_storage_to_be_available(backend, autojump_clock):
+    """A full disk does not keep the storage from being opened when there is space again."""
+    backend.open()
+    backend.commit([Create(ROW, (START,) * 3), Delete("order-1", limit=1)])
+    backend.abandon()
+    backend.trouble = StorageUnavailableError("memory", "disk full")
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def make_space() -> None:
+            await trio.sleep(30)
+            backend.trouble = None
+
+        async with open_storage_actor(backend) as (actor, _):
+            assert trio.current_time() == pytest.approx(30, abs=1.1)
+            assert actor.statistics().operations == 1
+    assert backend.open().unfinished_deletes == ()
+
+
 async def test_an_interrupted_delete_that_cannot_be_finished_is_an_error(backend):
     """What keeps it from being finished keeps the storage from being opened."""
     backend.open()

@@ -15,7 +15,14 @@ from claw_actors.storage.operations import (
     Delete,
     Deleted,
 )
-from claw_actors.testing.conformance.samples import a_row, a_start, an_outcome, open_work
+from claw_actors.storage.records import WakeTime
+from claw_actors.testing.conformance.samples import (
+    BEGUN,
+    a_row,
+    a_start,
+    an_outcome,
+    open_work,
+)
 
 TABLES = (
     "claw_workflow",
@@ -92,7 +99,7 @@ def test_a_workflow_half_deleted_is_gone_for_every_reader(full):
     assert full.list_workflows(WorkflowFilter(include_total=True)).total == 1
     assert full.list_workflows(WorkflowFilter(include_total=True, status="waiting")).total == 1
     assert [row.id for row in full.list_unfinished(0, 9.0, 9).rows] == ["two"]
-    assert full.list_wake_times((0.0, 0), 9) == [(5.0, 2, "two")]
+    assert full.list_wake_times((0.0, 0), 9) == [WakeTime(5.0, 2, "two", since=BEGUN + 1)]
     assert full.load([1]) == []
     assert isinstance(full.commit([Advance(1, "one", 0)])[0], NotFoundError)
 

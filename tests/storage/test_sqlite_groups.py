@@ -78,6 +78,35 @@ def test_a_finished_task_is_one_insert(storage, trace):
     assert trace[-1] == "COMMIT"
 
 
+def test_saved_tasks_are_written_together_at_the_end(storage, trace):
+    """Looking for an outcome writes what is queued only if that may be the one."""
+    create(storage)
+    trace.clear()
+    storage.commit([SaveTask("one", entry=an_outcome(op)) for op in ("a", "b", "c")])
+    verbs = [statement.split()[0] for statement in trace[2:-1]]
+    assert verbs == ["SELECT", "SELECT", "DELETE"] * 3 + ["INSERT"] * 3
+
+
+def test_saving_a_task_costs_the_same_however_long_the_journal(storage):
+    """Its outcome is looked for by an index, also when it is there."""
+    steps = []
+
+    def cost(operation):
+        steps.clear()
+        storage._session.writer.connection.set_progress_handler(lambda: steps.append(1), 1)
+        storage.commit([operation])
+        storage._session.writer.connection.set_progress_handler(None, 0)
+        return len(steps)
+
+    create(storage)
+    storage.commit([SaveTask("one", entry=an_outcome("early"))])
+    again = SaveTask("one", entry=an_outcome("early"))
+    before = [cost(SaveTask("one", opened=open_work("x"))), cost(again)]
+    storage.commit([advance(*(f"t#{n}" for n in range(1_000)))])
+    after = [cost(SaveTask("one", opened=open_work("y"))), cost(again)]
+    assert after == pytest.approx(before, rel=0.2)
+
+
 def test_progress_never_writes_the_row(storage, trace, raw):
     """Even when nothing is known of the workflow, its row is read and not written."""
     create(storage)

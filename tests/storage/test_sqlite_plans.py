@@ -105,6 +105,7 @@ def test_the_next_wake_times_come_in_order_from_their_index(plan):
     """The timer's question costs what it answers."""
     found = plan(statements.SELECT_WAKE_TIMES, {"wake_at": 0.0, "pk": 0, "limit": 10})
     assert using(found, "claw_workflow_wake (wake_at>?)"), found
+    assert using(found, "claw_journal_run (wf=? AND run=?)"), found
     assert not sorts(found), found
 
 
@@ -115,6 +116,8 @@ def test_the_next_wake_times_come_in_order_from_their_index(plan):
         (statements.SELECT_LAST_N, (1, 1), "claw_journal_run (wf=? AND run=?)"),
         (statements.SELECT_START, (1, 1), "claw_journal_run (wf=? AND run=? AND n=?)"),
         (statements.SELECT_ENDS, (1, 1), "claw_journal_end (wf=? AND run=?)"),
+        (statements.SELECT_SAVED, (1, 1, "a"), "claw_journal_saved (wf=? AND run=? AND op=?)"),
+        (statements.SELECT_REVISION, ("w1",), "sqlite_autoindex_claw_workflow_1 (id=?)"),
         (statements.SELECT_TASKS, (1, 1), "sqlite_autoindex_claw_task_1 (wf=? AND run=?)"),
         (statements.SELECT_TOMBSTONES, (), "sqlite_autoindex_claw_workflow_1 (id=?)"),
         *((delete, {"wf": 1, "limit": 10}, "(wf=?") for delete, _ in statements.DELETE_PIECES),

@@ -15,7 +15,7 @@ from ...errors import (
     StorageUnavailableError,
 )
 from ..backend import Backend, OpenReport
-from ..records import Listing, Loaded, StoredWorkflow, Unfinished
+from ..records import Listing, Loaded, StoredWorkflow, Unfinished, WakeTime
 from .matching import matches
 from .table import Record, Table
 from .transaction import Transaction
@@ -185,7 +185,7 @@ class MemoryStorage(Backend):
                 more=len(page) > limit,
             )
 
-    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[tuple[float, int, str]]:
+    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[WakeTime]:
         with self._opened() as table:
             return table.due_after(after, limit)
 

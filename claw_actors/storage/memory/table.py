@@ -16,7 +16,7 @@ import attrs
 from ..._core.journal import Entry, OpenTask
 from ..._core.lifecycle import Status
 from ...errors import NotFoundError
-from ..records import WorkflowRow
+from ..records import WakeTime, WorkflowRow
 
 __all__ = ["Record", "Table"]
 
@@ -202,10 +202,13 @@ class Table:
             if record.row.id is not None:
                 yield record
 
-    def due_after(self, after: tuple[float, int], limit: int) -> list[Due]:
+    def due_after(self, after: tuple[float, int], limit: int) -> list[WakeTime]:
         """Return the next waiting workflows past a (``wake_at``, key), the soonest first."""
         start = bisect_right(self._due, after, key=_place)
-        return self._due[start : start + limit]
+        return [
+            WakeTime(wake_at, pk, id, since=self._records[pk].entries[-1].at)
+            for wake_at, pk, id in self._due[start : start + limit]
+        ]
 
     def half_deleted(self) -> tuple[int, ...]:
         """Return the keys of records whose deletion has begun, ascending."""

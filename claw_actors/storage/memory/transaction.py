@@ -180,11 +180,7 @@ class Transaction:
         assert task is not None
         recorded = _outcome(record, task.op)
         if recorded is not None:
-            # The number and the time are storage's and the clock's, not the caller's.
-            if entry is None or attrs.evolve(entry, n=recorded.n, at=recorded.at) != recorded:
-                raise StaleWriteError(
-                    operation.workflow_id, "task", str(task.status), str(recorded.status)
-                )
+            operation.check_repeats(recorded)
             return Saved(record.row.revision)
         kept = {op: kept for op, kept in record.open_tasks.items() if op != task.op}
         if opened is not None:

@@ -18,7 +18,7 @@ from ...errors import (
 from ..backend import Backend, OpenReport
 from ..model import WorkflowFilter
 from ..operations import Operation, Result
-from ..records import Listing, Loaded, StoredWorkflow, Unfinished
+from ..records import Listing, Loaded, StoredWorkflow, Unfinished, WakeTime
 from .connection import Durability
 from .faults import read_failed
 from .session import Session, open_session
@@ -144,7 +144,7 @@ class SQLiteStorage(Backend):
     def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
         return self._opened().reader.list_unfinished(after_pk, due_by, limit)
 
-    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[tuple[float, int, str]]:
+    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[WakeTime]:
         return self._opened().reader.list_wake_times(after, limit)
 
 

@@ -14,11 +14,14 @@ import attrs
 
 from ..._core.journal import Entry
 from . import statements
-from .rows import Stored, Values, entry_values
+from .rows import ENTRY_COLUMNS, Stored, Values, entry_values
 
 __all__ = ["Head", "Journal"]
 
 MAX_HEADS: Final = 20_000
+
+_WF: Final = ENTRY_COLUMNS.index("wf")
+_OP: Final = ENTRY_COLUMNS.index("op")
 
 
 @attrs.define
@@ -49,11 +52,14 @@ class Journal:
         self._max_heads = max_heads
         self._heads: dict[int, Head] = {}
         self._queue: list[Values] = []
+        # What is queued, by workflow and op, as far as somebody has asked for it.
+        self._queued: set[tuple[int, str]] = set()
+        self._asked = 0
 
     def reset(self) -> None:
         """Forget everything: the transaction, or a part of it, was rolled back."""
         self._heads.clear()
-        self._queue.clear()
+        self._empty()
 
     def known(self, pk: int) -> Head | None:
         """Return the head of a workflow's journal, if it is known without reading."""
@@ -95,4 +101,21 @@ class Journal:
         """Write what is queued."""
         if self._queue:
             self._connection.executemany(statements.INSERT_ENTRY, self._queue)
-            self._queue.clear()
+            self._empty()
+
+    def flush_if_queued(self, pk: int, op: str) -> None:
+        """Write what is queued if an entry of this operation is among it.
+
+        Flushing each time would make a group of one INSERT after the other. What is queued is
+        looked through once, by those who ask, and costs nothing where nobody does.
+        """
+        for values in self._queue[self._asked :]:
+            self._queued.add((values[_WF], values[_OP]))
+        self._asked = len(self._queue)
+        if (pk, op) in self._queued:
+            self.flush()
+
+    def _empty(self) -> None:
+        self._queue.clear()
+        self._queued.clear()
+        self._asked = 0

@@ -11,7 +11,7 @@ import attrs
 from ..._core.journal import Entry, EntryKind, OpenTask, effective
 from ...errors import NotFoundError, StorageCorruptError
 from ..model import WorkflowFilter
-from ..records import Listing, Loaded, StoredWorkflow, Unfinished, WorkflowRow
+from ..records import Listing, Loaded, StoredWorkflow, Unfinished, WakeTime, WorkflowRow
 from . import listing, statements
 from .faults import corrupt, read_failed
 from .pool import ReaderPool
@@ -106,15 +106,16 @@ class Reader:
             more=len(found) > limit,
         )
 
-    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[tuple[float, int, str]]:
+    def list_wake_times(self, after: tuple[float, int], limit: int) -> list[WakeTime]:
         """Read who is to be woken next."""
-        # Hints, straight from the index: whoever is woken is loaded, and checked, first.
+        # Hints, straight from the tables: whoever is woken is loaded, and checked, first.
         with self._pool.snapshot() as connection:
-            return _all(
+            found = _all(
                 connection,
                 statements.SELECT_WAKE_TIMES,
                 {"wake_at": after[0], "pk": after[1], "limit": limit},
             )
+        return [WakeTime(*values) for values in found]
 
     def _page(
         self, connection: sqlite3.Connection, query: WorkflowFilter

@@ -90,6 +90,11 @@ CREATE TABLE claw_journal (
     """
 CREATE INDEX claw_journal_end ON claw_journal (wf, run, n)
 WHERE kind = 'end' OR status = 'void'""",
+    # Finds the outcome of a task that was saved from outside, where the same may come again. No
+    # incarnation's entry is in it, so that a finished task stays one row in one index.
+    """
+CREATE INDEX claw_journal_saved ON claw_journal (wf, run, op)
+WHERE life = 0 AND kind = 'task'""",
     """
 CREATE TABLE claw_task (
   wf INTEGER NOT NULL,

@@ -42,6 +42,7 @@ _SELECT_WORKFLOW: Final = f"SELECT {_WORKFLOW} FROM claw_workflow AS w {_WITH_PA
 SELECT_WORKFLOW_BY_ID: Final = f"{_SELECT_WORKFLOW} WHERE w.id = ?"
 SELECT_WORKFLOW_BY_PK: Final = f"{_SELECT_WORKFLOW} WHERE w.pk = ? AND w.id IS NOT NULL"
 SELECT_PK: Final = "SELECT pk FROM claw_workflow WHERE id = ?"
+SELECT_REVISION: Final = "SELECT pk, revision FROM claw_workflow WHERE id = ?"
 SELECT_LAST_PK: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'claw_workflow'"
 
 INSERT_WORKFLOW: Final = (
@@ -81,6 +82,8 @@ SELECT_ENTRIES: Final = f"{_SELECT_ENTRIES} ORDER BY n"
 SELECT_START: Final = f"{_SELECT_ENTRIES} AND n = 0"
 # The condition is that of the index claw_journal_end, word for word: only so it is used.
 SELECT_ENDS: Final = f"{_SELECT_ENTRIES} AND (kind = 'end' OR status = 'void') ORDER BY n"
+# The same for claw_journal_saved.
+SELECT_SAVED: Final = f"{_SELECT_ENTRIES} AND op = ? AND life = 0 AND kind = 'task'"
 SELECT_OUTCOMES: Final = f"{_SELECT_ENTRIES} AND (kind = 'task' OR status = 'void') ORDER BY n"
 SELECT_OUTCOMES_OF: Final = (
     f"{_SELECT_ENTRIES} AND (kind = 'task' AND op = ? OR status = 'void') ORDER BY n"
@@ -119,8 +122,13 @@ WITH page (pk) AS (
 SELECT {_WORKFLOW} FROM page CROSS JOIN claw_workflow AS w ON w.pk = page.pk {_WITH_PARENT}
 ORDER BY w.pk"""
 
+# A workflow whose entries are gone is found damaged when it is loaded.
 SELECT_WAKE_TIMES: Final = """
-SELECT wake_at, pk, id FROM claw_workflow
+SELECT wake_at, pk, id, coalesce(
+  (SELECT j.at FROM claw_journal AS j WHERE j.wf = w.pk AND j.run = w.run ORDER BY j.n DESC LIMIT 1),
+  created_at
+)
+FROM claw_workflow AS w
 WHERE wake_at >= :wake_at AND (wake_at > :wake_at OR pk > :pk) AND +status = 'waiting' AND +id IS NOT NULL
 ORDER BY wake_at, pk LIMIT :limit"""
 

@@ -12,8 +12,6 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, assert_never
 
-import attrs
-
 from ..._core.journal import Entry, EntryKind, effective
 from ..._core.lifecycle import TERMINAL, Event, Status, allowed
 from ...errors import (
@@ -47,7 +45,7 @@ from ..records import RowChange, WorkflowRow
 from . import statements
 from .deletion import delete_step
 from .journal import Head, Journal
-from .rows import Stored, read_entry, task_values, workflow_values
+from .rows import Stored, Values, read_entry, task_values, workflow_values
 from .workflows import WorkflowTable
 
 if TYPE_CHECKING:
@@ -228,39 +226,48 @@ class Transaction:
         return Saved(row.revision)
 
     def _save_task(self, operation: SaveTask) -> Saved:
-        stored = self._workflows.find(operation.workflow_id)
-        row = stored.row
+        id = operation.workflow_id
+        pk, revision = self._workflows.find_revision(id)
+        head = self._journal.known(pk)
+        if head is None:  # only then the whole row has to be read, and checked
+            head = self._journal.head(self._workflows.find(id))
         entry, opened = operation.entry, operation.opened
         assert (entry is None) != (opened is None), "exactly one of the two is given"
         task = opened if entry is None else entry
         assert task is not None
-        recorded = self._outcome(row, task.op)
+        recorded = self._outcome(id, pk, head, task.op)
         if recorded is not None:
-            # The number and the time are storage's and the clock's, not the caller's.
-            if entry is None or attrs.evolve(entry, n=recorded.n, at=recorded.at) != recorded:
-                raise StaleWriteError(
-                    operation.workflow_id, "task", str(task.status), str(recorded.status)
-                )
-            return Saved(row.revision)
+            operation.check_repeats(recorded)
+            return Saved(revision)
         if opened is not None:
-            self._connection.execute(statements.SAVE_TASK, task_values(row.pk, row.run, opened))
+            self._connection.execute(statements.SAVE_TASK, task_values(pk, head.run, opened))
         if entry is not None:
-            head = self._journal.head(stored)
-            self._connection.execute(statements.DELETE_TASK, (row.pk, row.run, entry.op))
-            self._journal.append(row.pk, head, (entry,))
-        return Saved(row.revision)
+            self._connection.execute(statements.DELETE_TASK, (pk, head.run, entry.op))
+            self._journal.append(pk, head, (entry,))
+        return Saved(revision)
 
-    def _outcome(self, row: WorkflowRow, op: str) -> Entry | None:
+    def _outcome(self, id: str, pk: int, head: Head, op: str) -> Entry | None:
         """Return the recorded outcome of a task, unless it was voided."""
-        assert row.id is not None
-        self._journal.flush()
         # Voiding judges each entry by itself, so the other ones need not be read.
-        found = self._connection.execute(
-            statements.SELECT_OUTCOMES_OF, (row.pk, row.run, op)
-        ).fetchall()
-        entries = [read_entry(values, row.id, self._where) for values in found]
+        if head.life == 0:
+            # No incarnation has ever written, so every outcome was saved, and the index has it.
+            self._journal.flush_if_queued(pk, op)
+            saved = self._read(statements.SELECT_SAVED, (pk, head.run, op))
+            if not saved:  # as a rule
+                return None
+            self._journal.flush()
+            found = saved + self._read(statements.SELECT_ENDS, (pk, head.run))
+        else:
+            self._journal.flush()
+            found = self._read(statements.SELECT_OUTCOMES_OF, (pk, head.run, op))
+        entries = sorted(
+            (read_entry(values, id, self._where) for values in found), key=lambda entry: entry.n
+        )
         outcomes = [entry for entry in effective(entries) if entry.kind is EntryKind.TASK]
         return outcomes[-1] if outcomes else None
+
+    def _read(self, sql: str, of: Values) -> list[Values]:
+        return self._connection.execute(sql, of).fetchall()
 
     def _delete(self, operation: Delete) -> Deleted:
         self._journal.flush()

@@ -50,6 +50,18 @@ class WorkflowTable:
         values = self._connection.execute(statements.SELECT_WORKFLOW_BY_PK, (pk,)).fetchone()
         return None if values is None else read_workflow(values, self._where)
 
+    def find_revision(self, id: str) -> tuple[int, int]:
+        """Return the key and the revision of an id, without a look at the rest of the row.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        found = self._connection.execute(statements.SELECT_REVISION, (id,)).fetchone()
+        if found is None:
+            raise NotFoundError("workflow", id)
+        pk, revision = found
+        return pk, revision
+
     def find_pk(self, id: str) -> int | None:
         """Return the key of an id."""
         found = self._connection.execute(statements.SELECT_PK, (id,)).fetchone()

@@ -10,7 +10,7 @@ import attrs
 from ...errors import ClawError
 from ...storage.model import WorkflowFilter
 from ...storage.operations import Create, Created, Delete, Deleted
-from ...storage.records import Loaded, StoredWorkflow, WorkflowRow
+from ...storage.records import Loaded, StoredWorkflow, WakeTime, WorkflowRow
 from .samples import a_row, a_start
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Image:
     loaded: tuple[Loaded, ...]
     tasks: tuple[tuple[tuple[Entry, ...], tuple[OpenTask, ...]], ...]
     unfinished: tuple[WorkflowRow, ...]
-    wake_times: tuple[tuple[float, int, str], ...]
+    wake_times: tuple[WakeTime, ...]
 
 
 def by_op(tasks: list[OpenTask] | tuple[OpenTask, ...]) -> tuple[OpenTask, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from ..._core.lifecycle import Status
 from ...storage.operations import Advance, Advanced, Claim, Claimed, Delete, Deleted
-from ...storage.records import RowChange
+from ...storage.records import RowChange, WakeTime
 from .case import case
 from .driving import EARLIEST, create, do
-from .samples import a_row
+from .samples import BEGUN, a_row, an_outcome
 
 if TYPE_CHECKING:
     from ...storage.backend import Backend
@@ -90,7 +92,7 @@ def wake_times_come_soonest_first(backend: Backend) -> None:
     }
     create(backend, a_row("pending", wake_at=5.0))
     expected = [(10.5, "a"), (20.0, "b1"), (20.0, "b2"), (30.0, "c")]
-    times = [(wake_at, keys[id], id) for wake_at, id in expected]
+    times = [WakeTime(wake_at, keys[id], id, since=BEGUN) for wake_at, id in expected]
     assert backend.list_wake_times(EARLIEST, 10) == times
     assert backend.list_wake_times((20.0, keys["b1"]), 10) == times[2:]
     assert backend.list_wake_times((15.0, 10**9), 1) == times[1:2]
@@ -105,8 +107,8 @@ def wake_time_pages_cover_everything_once(backend: Backend) -> None:
     whole = backend.list_wake_times(EARLIEST, 100)
     assert len(whole) == 9
     for limit in (1, 2, 4, 9):
-        seen: list[tuple[float, int, str]] = []
-        while page := backend.list_wake_times(seen[-1][:2] if seen else EARLIEST, limit):
+        seen: list[WakeTime] = []
+        while page := backend.list_wake_times(seen[-1].place if seen else EARLIEST, limit):
             assert len(page) <= limit
             seen += page
         assert seen == whole, limit
@@ -122,8 +124,30 @@ def wake_times_follow_the_rows(backend: Backend) -> None:
     do(backend, Advance(one, "one", 0, change=RowChange(wake_at=70.0)), Advanced)
     do(backend, Claim(((two, 0),), 1.0, counted=False), Claimed)
     do(backend, Delete("three"), Deleted)
-    assert backend.list_wake_times(EARLIEST, 10) == [(70.0, one, "one")]
+    assert backend.list_wake_times(EARLIEST, 10) == [WakeTime(70.0, one, "one", BEGUN)]
     park = RowChange(status=Status.WAITING, wake_at=60.0)
     do(backend, Advance(two, "two", 1, change=park), Advanced)
-    assert backend.list_wake_times(EARLIEST, 10) == [(60.0, two, "two"), (70.0, one, "one")]
+    assert backend.list_wake_times(EARLIEST, 10) == [
+        WakeTime(60.0, two, "two", BEGUN),
+        WakeTime(70.0, one, "one", BEGUN),
+    ]
     assert three > two
+
+
+@case
+def wake_times_say_since_when(backend: Backend) -> None:
+    """Since the last entry of the workflow's own present run, its end in storage or not."""
+    row = attrs.evolve(a_row(status=Status.WAITING, wake_at=9_000.0), run=2)
+    one = create(backend, row, an_outcome("a", at=500.0), an_outcome("b", at=70.5))
+    two = create(backend, a_row("two", status=Status.WAITING, wake_at=9_000.0))
+    since = [(found.pk, found.since) for found in backend.list_wake_times(EARLIEST, 10)]
+    assert since == [(one, 70.5), (two, BEGUN)]
+    [answer, _, found] = backend.commit(
+        [
+            Advance(one, "one", 0, (an_outcome("c", at=80.0),)),
+            Advance(two, "two", 0, (an_outcome("c", at=90.0),), change=RowChange(wake_at=None)),
+            Advance(one, "one", 0, (an_outcome("d", at=60.0),)),
+        ]
+    )
+    assert (answer, found) == (Advanced(3), Advanced(4))
+    assert backend.list_wake_times(EARLIEST, 10) == [WakeTime(9_000.0, one, "one", since=60.0)]

@@ -9,7 +9,15 @@ import attrs
 from ..._core.journal import EntryStatus
 from ..._core.lifecycle import Status
 from ...errors import NotFoundError, StaleWriteError
-from ...storage.operations import Advance, Advanced, Saved, SaveTask, SaveWorkflow
+from ...storage.operations import (
+    Advance,
+    Advanced,
+    Claim,
+    Claimed,
+    Saved,
+    SaveTask,
+    SaveWorkflow,
+)
 from ...storage.records import RowChange
 from .case import case
 from .driving import create, do, image, load_one, refused
@@ -125,18 +133,84 @@ def a_recorded_task_is_never_changed(backend: Backend) -> None:
     """Another outcome, or open work, for a task whose outcome is recorded is refused."""
     recorded = an_outcome("a", value=b"1")
     create(backend, "one", recorded)
-    for entry in (
-        attrs.evolve(recorded, value=b"2"),
-        attrs.evolve(recorded, value=None),
-        attrs.evolve(recorded, status=EntryStatus.FAILED),
-        attrs.evolve(recorded, attempt=2),
-        attrs.evolve(recorded, started_at=3.0),
-        attrs.evolve(recorded, digest=b"0123456789abcdef"),
+    for entry, differs in (
+        (attrs.evolve(recorded, value=b"2"), ("result",)),
+        (attrs.evolve(recorded, value=None, at=9.0), ("result",)),
+        (attrs.evolve(recorded, status=EntryStatus.FAILED, value=b"2"), ("status", "result")),
+        (attrs.evolve(recorded, attempt=2), ("attempt",)),
+        (attrs.evolve(recorded, started_at=3.0), ("started_at",)),
+        (attrs.evolve(recorded, digest=b"0123456789abcdef"), ("digest",)),
     ):
         error = refused(backend, SaveTask("one", entry=entry), StaleWriteError)
-        assert (error.id, error.what) == ("one", "task")
+        assert (error.id, error.what, error.differs) == ("one", "task", differs)
+        assert (error.expected, error.found) == (entry.status, "ok")
     error = refused(backend, SaveTask("one", opened=open_work("a")), StaleWriteError)
-    assert (error.id, error.what) == ("one", "task")
+    assert (error.id, error.what, error.differs) == ("one", "task", ())
+    assert (error.expected, error.found) == ("retrying", "ok")
+
+
+@case
+def of_two_outcomes_in_one_group_the_first_is_recorded(backend: Backend) -> None:
+    """The second is compared with what the first did, of the same task only."""
+    pk = create(backend)
+    create(backend, "two")
+    other = an_outcome("a", value=b"2")
+    results = backend.commit(
+        [
+            SaveTask("one", entry=an_outcome("a")),
+            SaveTask("one", entry=an_outcome("b")),
+            SaveTask("two", entry=other),
+            SaveTask("one", entry=an_outcome("a")),
+            SaveTask("one", entry=other),
+            SaveTask("one", opened=open_work("b")),
+            SaveTask("one", entry=an_outcome("c")),
+            SaveTask("one", entry=an_outcome("c", value=b"2")),
+        ]
+    )
+    assert [*results[:4], results[6]] == [Saved(1)] * 5
+    assert [type(results[n]) for n in (4, 5, 7)] == [StaleWriteError] * 3
+    recorded = [attrs.evolve(an_outcome(op), n=n) for n, op in enumerate("abc", start=1)]
+    assert backend.read_tasks("one") == (recorded, [])
+    assert backend.read_tasks("two") == ([attrs.evolve(other, n=1)], [])
+    third = SaveTask("one", entry=an_outcome("d", value=b"2"))
+    advanced, refusal = backend.commit([Advance(pk, "one", 0, (an_outcome("d"),)), third])
+    assert advanced == Advanced(4)
+    assert isinstance(refusal, StaleWriteError)
+
+
+@case
+def what_an_incarnation_has_recorded_is_never_changed(backend: Backend) -> None:
+    """Committed or in the same group; the same again is answered, and other tasks may be saved."""
+    pk = create(backend)
+    do(backend, Claim(((pk, 0),), 1.0, counted=False), Claimed)
+    first, second = (attrs.evolve(an_outcome(op), life=1) for op in ("a", "b"))
+    do(backend, Advance(pk, "one", 1, (first,)), Advanced)
+    advanced, *saved = backend.commit(
+        [
+            Advance(pk, "one", 1, (second,)),
+            SaveTask("one", entry=first),
+            SaveTask("one", entry=second),
+            SaveTask("one", entry=an_outcome("c")),
+            SaveTask("one", entry=an_outcome("a")),
+            SaveTask("one", opened=open_work("b")),
+        ]
+    )
+    assert advanced == Advanced(2)
+    assert saved[:3] == [Saved(2)] * 3
+    assert [type(result) for result in saved[3:]] == [StaleWriteError] * 2
+    assert [entry.op for entry in load_one(backend, pk).entries] == ["", "a", "b", "c"]
+
+
+@case
+def of_an_outcome_recorded_anew_the_last_one_counts(backend: Backend) -> None:
+    """Saving what was voided once more is refused, saving what stands does nothing."""
+    failed = an_outcome("a", status=EntryStatus.FAILED)
+    pk = create(backend, "one", failed)
+    void = Advance(pk, "one", 0, (a_void(1),))
+    assert backend.commit([void, SaveTask("one", entry=an_outcome("a"))]) == [Advanced(2), Saved(1)]
+    assert do(backend, SaveTask("one", entry=an_outcome("a")), Saved) == Saved(1)
+    refused(backend, SaveTask("one", entry=failed), StaleWriteError)
+    assert len(load_one(backend, pk).entries) == 4
 
 
 @case

@@ -9,6 +9,7 @@ import attrs
 from ..._core.lifecycle import TERMINAL, Status
 from ...errors import NotFoundError, WorkflowClosedError
 from ...storage.operations import Advance, Advanced, Delete, Deleted, Send, Sent
+from ...storage.records import WakeTime
 from .case import case
 from .driving import EARLIEST, create, do, load_one, refused
 from .samples import a_cancel, a_row, an_outcome
@@ -40,7 +41,7 @@ def a_waiting_workflow_becomes_due(backend: Backend) -> None:
     before = backend.get_workflow("one").row
     do(backend, Send("one", a_cancel(at=500.0)), Sent)
     assert backend.get_workflow("one").row == attrs.evolve(before, wake_at=500.0, revision=2)
-    assert backend.list_wake_times(EARLIEST, 1) == [(500.0, pk, "one")]
+    assert backend.list_wake_times(EARLIEST, 1) == [WakeTime(500.0, pk, "one", since=500.0)]
     assert [row.id for row in backend.list_unfinished(0, 500.0, 10).rows] == ["one"]
 
 
@@ -49,7 +50,7 @@ def one_that_waits_for_no_time_becomes_due_too(backend: Backend) -> None:
     """A waiting workflow without a time to wake gets one."""
     pk = create(backend, a_row(status=Status.WAITING))
     do(backend, Send("one", a_cancel(at=500.0)), Sent)
-    assert backend.list_wake_times(EARLIEST, 10) == [(500.0, pk, "one")]
+    assert backend.list_wake_times(EARLIEST, 10) == [WakeTime(500.0, pk, "one", since=500.0)]
 
 
 @case
