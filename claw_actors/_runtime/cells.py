@@ -6,6 +6,7 @@ other; between them the cell stores the crash, asks the policy, and claims the n
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import weakref
@@ -30,7 +31,7 @@ from ..actors import (
     RestartAfter,
     Supervisor,
 )
-from ..errors import ClawError, SupervisorStoppedError
+from ..errors import ClawError, SupervisorStoppedError, UnknownChildError
 from ..storage.operations import Advance, Claim, Claimed
 from ..storage.records import Loaded, RowChange, WorkflowRow
 from .attempts import Attempts, TaskCounts
@@ -49,7 +50,10 @@ if TYPE_CHECKING:
     from .registry import Registry
     from .timers import Timer, Timers
 
-__all__ = ["CellCounts", "Cells"]
+__all__ = ["WORKFLOWS", "CellCounts", "Cells"]
+
+WORKFLOWS = "workflows"
+"""The supervisor of all instances, as a child of the runtime's."""
 
 _log = logging.getLogger("claw_actors.workflows")
 
@@ -119,7 +123,7 @@ def _brief(reason: str) -> str:
 
 
 class Cells:
-    """All instances in memory, under one supervisor."""
+    """All instances in memory, under one supervisor: a new one after each failure of storage."""
 
     def __init__(
         self,
@@ -199,8 +203,9 @@ class Cells:
             on_exit=lambda exit: self._decide(cell, exit),
         )
         try:
-            ref = self._supervisor.start_child_soon(spec)
-        except SupervisorStoppedError:
+            ref = self._supervisor.nested(WORKFLOWS).start_child_soon(spec)
+        except (SupervisorStoppedError, UnknownChildError):
+            # It is found again by the next recovery: after a reopening, or an opening.
             self._storage.expect_nobody(row.pk)
             return None
         ref.cell.when_down(lambda: self._forget(cell))
@@ -327,8 +332,13 @@ class Cells:
 
     async def stop(self, id: str, reason: str) -> None:
         """Drop an instance from memory, at once, and wait until it is gone."""
-        if id in self._supervisor:
-            await self._supervisor.stop_child(id, reason=reason, grace=0.0)
+        with contextlib.suppress(UnknownChildError):
+            await self._supervisor.nested(WORKFLOWS).stop_child(id, reason=reason, grace=0.0)
+
+    def hasten(self, reason: str, grace: float) -> None:
+        """Have all of them end within ``grace`` seconds; they are being stopped."""
+        with contextlib.suppress(UnknownChildError):
+            self._supervisor.nested(WORKFLOWS).request_stop(reason, grace)
 
     # -- those who wait -----------------------------------------------------------------------------
 

@@ -27,6 +27,12 @@ class RuntimeConfig:
         healthy_after: seconds that an instance must run after a recovery to count as healthy,
             if it records nothing before.
         recovery_wave: how many instances are brought back in one step.
+        max_storage_restarts: how often within a minute storage may be opened again after an I/O
+            error; one more, and the runtime ends with the error. 0 makes the first one the end.
+        max_crashes: how many crashes of all workflows together, within ``crash_window`` seconds,
+            are taken for their own fault. With one more, respawns pause for ``crash_pause``
+            seconds: something that all depend on has failed, and budgets should outlast that.
+        crash_window, crash_pause: in seconds.
 
     Raises:
         InvalidInputError: a number out of range.
@@ -42,3 +48,7 @@ class RuntimeConfig:
     max_recoveries: int = attrs.field(default=3, validator=at_least(2, whole=True))
     healthy_after: float = attrs.field(default=1.0, validator=at_least(0))
     recovery_wave: int = attrs.field(default=500, validator=at_least(1, whole=True))
+    max_storage_restarts: int = attrs.field(default=5, validator=at_least(0, whole=True))
+    max_crashes: int = attrs.field(default=100, validator=at_least(1, whole=True))
+    crash_window: float = attrs.field(default=10.0, validator=at_least(0))
+    crash_pause: float = attrs.field(default=5.0, validator=at_least(0))

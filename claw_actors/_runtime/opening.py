@@ -1,25 +1,26 @@
 """The lifetime of a runtime: what is opened, in which order, and how it is left.
 
-Storage first, then timers, then workflows, and the other way round at the end: so a workflow that
-is being stopped can still write its last checkpoint.
+Storage first, then timers, workflows, and recovery, and the other way round at the end: so a
+workflow that is being stopped can still write its last checkpoint. They are children of one
+``rest_for_one`` supervisor: if storage fails, all after it are stopped, storage is opened again, and
+everything unfinished is respawned from its checkpoint, counted against nobody.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
-import trio
-
-from ..actors import open_supervisor
-from ..actors.nursery import open_service_nursery
+from ..actors import Breaker, ChildSpec, Supervisor, SupervisorSpec, service
 from ..definitions import Workflow
+from ..errors import ChildStartError
 from ..storage.backend import Backend
 from ..storage.codec import Codec
 from ..storage.executor import InlineExecutor
-from ..storage.opening import as_backend, open_storage_actor
-from .cells import Cells
+from ..storage.opening import as_backend, supervise_storage
+from .cells import WORKFLOWS, Cells
 from .config import RuntimeConfig
 from .environment import Environment
 from .recovery import Recovery
@@ -28,6 +29,9 @@ from .runtime import Runtime
 from .timers import Timers
 
 __all__ = ["open_runtime"]
+
+TIMERS = "timers"
+RECOVERY = "recovery"
 
 
 @asynccontextmanager
@@ -55,8 +59,9 @@ async def open_runtime(
         StorageLockedError: another runtime owns the database; it is named.
         StorageUnavailableError, StorageCorruptError, StorageVersionError: it cannot be opened.
         DefinitionError: something in ``workflows`` is none, or two have the same name and version.
-        OutcomeUnknownError: storage failed; the block is cancelled, and nothing is recorded any
-            more. Open again to recover.
+        OutcomeUnknownError, StorageCorruptError: storage failed, and opening it again
+            (``config.max_storage_restarts``) did not help; the block is cancelled, and nothing is
+            recorded any more. Open again to recover.
 
     Cancelled, the block is left in the same order: first workflows, then timers, then storage.
     """
@@ -64,31 +69,46 @@ async def open_runtime(
     environment = environment or Environment()
     registry = Registry(workflows)
     codec = Codec(config.max_payload_bytes)
-    executor = InlineExecutor() if environment.inline else None
-    async with (
-        open_storage_actor(as_backend(storage), executor=executor) as (actor, report),
-        open_service_nursery() as services,
-        open_supervisor(stop_together=True, grace=config.grace) as supervisor,
-    ):
+    async with supervise_storage(
+        as_backend(storage),
+        executor=InlineExecutor() if environment.inline else None,
+        max_restarts=config.max_storage_restarts,
+    ) as (supervisor, actor):
         timers = Timers(environment.wall, environment.clock_check_s)
         cells = Cells(supervisor, actor, timers, registry, codec, config, environment)
-        recovery = Recovery(
-            actor, cells, timers, registry, config, environment, was_clean=report.clean
-        )
-        runtime = Runtime(actor, cells, recovery, registry, codec, environment)
+        recovery = Recovery(actor, cells, timers, registry, config, environment)
+        runtime = Runtime(supervisor, actor, cells, recovery, registry, codec, environment)
         actor.on_failure.append(lambda: cells.seal_all("storage failed"))
         actor.on_unheard = lambda _, id: recovery.request(id)
-        services.start_soon(timers.run)
-        services.start_soon(recovery.serve)
         try:
-            runtime.recovery_report = await runtime.recover()
-            actor.ends_clean = True
+            await _start(supervisor, timers, recovery, config)
+            runtime.recovery_report = recovery.report
             yield runtime
         finally:
             runtime.close()
             # With the grace, the patience of writes that wait for a full disk is over, too.
             timers.at(environment.wall() + config.grace, actor.hurry, length=config.grace)
-            with trio.CancelScope(shield=True):
-                supervisor.request_stop("the runtime is closing", config.grace)
-                await supervisor.wait_stopped()
-            services.cancel_scope.cancel(reason="the runtime is closed")
+            supervisor.request_stop("the runtime is closing")
+
+
+async def _start(
+    supervisor: Supervisor,
+    timers: Timers,
+    recovery: Recovery,
+    config: RuntimeConfig,
+) -> None:
+    """Start what relies on storage, in order; what storage takes down with it comes back so, too."""
+    breaker = Breaker(
+        max_crashes=config.max_crashes, within=config.crash_window, pause=config.crash_pause
+    )
+    workflows = SupervisorSpec(stop_together=True, grace=config.grace, breaker=breaker)
+    try:
+        await supervisor.start_child(ChildSpec(TIMERS, service(timers.run)))
+        await supervisor.start_child(ChildSpec(WORKFLOWS, workflows, grace=config.grace))
+        await supervisor.start_child(
+            ChildSpec(RECOVERY, service(recovery.live), start_timeout=math.inf)
+        )
+    except ChildStartError as error:
+        if error.__cause__ is None:
+            raise
+        raise error.__cause__ from None

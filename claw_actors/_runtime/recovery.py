@@ -104,9 +104,9 @@ class Recovery:
         registry: Registry,
         config: RuntimeConfig,
         environment: Environment,
-        *,
-        was_clean: bool,
     ) -> None:
+        # What the last one that was made by itself has found and done.
+        self.report: RecoveryReport = RecoveryReport()
         self._storage = storage
         self._cells = cells
         self._timers = timers
@@ -114,16 +114,32 @@ class Recovery:
         self._config = config
         self._environment = environment
         # Recoveries count only after an unclean end, and only for what that end has cut off.
-        self._counted = not was_clean
+        assert storage.report is not None, "it is open"
+        self._counted = not storage.report.clean
+        # After storage was opened again nobody is there to be told of a full disk.
+        self._patient = False
         # What a recovery has left aside, to be reported and given a timer only once.
         self._set_aside: set[int] = set()
         self._damaged: set[str] = set()
         # Waiting instances up to this (wake time, key) have a timer.
-        self._watched: tuple[float, int] = (float("-inf"), 0)
+        self._watched: tuple[float, int] = (-math.inf, 0)
         self._window_over = False
         # Ids to bring back, each with the deadline that has fallen due.
         self._requested: dict[str, float] = {}
         self._more = trio.Event()
+
+    async def live(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Bring back everything unfinished; then what is requested, until cancelled.
+
+        Run once more after storage was opened again, when nothing is in memory.
+        """
+        self._set_aside.clear()
+        self._watched, self._window_over = (-math.inf, 0), False
+        self.report = await self.run()
+        self._storage.ends_clean = True
+        self._patient = True
+        task_status.started()
+        await self._serve()
 
     async def run(self) -> RecoveryReport:
         """Bring back everything unfinished that is not in memory; does nothing the second time.
@@ -144,7 +160,7 @@ class Recovery:
             await self._revive_alone(row, tally)
         wave = self._config.recovery_wave
         for first in range(0, len(others), wave):
-            await self._revive(others[first : first + wave], counted, tally)
+            await self._revive(others[first : first + wave], counted, tally, patient=self._patient)
         await self._watch_waits()
         report = tally.report()
         if report != RecoveryReport():
@@ -312,8 +328,7 @@ class Recovery:
         self._requested[id] = max(due_by, self._requested.get(id, -math.inf))
         self._more.set()
 
-    async def serve(self) -> None:
-        """Bring back what is requested, until cancelled."""
+    async def _serve(self) -> None:
         while True:
             while not self._requested and not self._window_over:
                 self._more = trio.Event()

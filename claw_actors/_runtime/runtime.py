@@ -14,6 +14,7 @@ from .._core.failures import ErrorRecord
 from .._core.identity import digest
 from .._core.journal import CANCEL_OP, RETRY_OP, Entry, EntryKind, EntryStatus
 from .._core.lifecycle import Event, Status, allowed, apply
+from ..actors import Supervisor
 from ..definitions import Workflow
 from ..errors import (
     DuplicateKeyError,
@@ -72,6 +73,7 @@ class Runtime:
 
     def __init__(
         self,
+        supervisor: Supervisor,
         actor: StorageActor,
         cells: Cells,
         recovery: Recovery,
@@ -79,6 +81,7 @@ class Runtime:
         codec: Codec,
         environment: Environment,
     ) -> None:
+        self._supervisor = supervisor
         self._actor = actor
         self._cells = cells
         self._recovery = recovery
@@ -386,6 +389,25 @@ class Runtime:
             changed_arguments=tasks.changed_arguments,
             storage=self._actor.statistics(),
         )
+
+    def request_stop(
+        self, reason: str = "it was asked to stop", grace: float | None = None
+    ) -> None:
+        """Cancel the block of ``open_runtime``, and so close the runtime; for signal handlers.
+
+        Args:
+            reason: why.
+            grace: seconds that running task bodies get to end and be recorded; by default
+                ``config.grace``. Said again, it can only become less.
+
+        See :func:`stop_on_signals`.
+        """
+        self.close()
+        self._supervisor.request_stop(reason)
+        if grace is not None:
+            self._cells.hasten(reason, grace)
+            if not grace:
+                self._actor.hurry()
 
     def close(self) -> None:
         """Refuse what comes from now on. The end of ``open_runtime``'s block does it."""

@@ -31,7 +31,7 @@ async def open_service_nursery() -> AsyncGenerator[trio.Nursery]:
                 ready.set()
                 await over.wait()
 
-    error: Exception | None = None
+    error: BaseException | None = None
     async with trio.open_nursery() as nursery:
         # Not `start`, which would run it under the scopes of the caller until it is ready.
         nursery.start_soon(serve)  # noqa: ASYNC113
@@ -39,7 +39,9 @@ async def open_service_nursery() -> AsyncGenerator[trio.Nursery]:
             await ready.wait()
         try:
             yield opened[0]
-        except Exception as raised:
+        except (Exception, KeyboardInterrupt, SystemExit) as raised:
+            # Kept out of the nursery, which would wrap it into a group: `sys.exit(3)` in the
+            # block is to end the program with 3.
             error = raised
         finally:
             over.set()

@@ -56,8 +56,9 @@ class ChildSpec(Generic[Message_contra, Reply_co]):
         backoff: how long it stays down after a crash.
         mailbox: how many messages may wait for it, and what happens to more.
         on_exit: a policy of its own, asked whenever an incarnation has ended by itself, before
-            the next one starts; what it decides does not count in the supervisor's window. An
-            exception out of it escalates. It is not cancelled: let it be short.
+            the next one starts. What it decides does not count in the supervisor's window;
+            ``None`` leaves it to the supervisor. An exception out of it escalates. It is not
+            cancelled: let it be short.
 
     Raises:
         InvalidInputError: a value that is not possible; a child that is permanent and significant,
@@ -72,7 +73,7 @@ class ChildSpec(Generic[Message_contra, Reply_co]):
     significant: bool = False
     backoff: Backoff = attrs.field(factory=Backoff)
     mailbox: MailboxSpec = attrs.field(factory=MailboxSpec)
-    on_exit: Callable[[Exit], Awaitable[ExitDecision]] | None = None
+    on_exit: Callable[[Exit], Awaitable[ExitDecision | None]] | None = None
 
     def __attrs_post_init__(self) -> None:
         check_one_of("restart", self.restart, RestartType)

@@ -363,6 +363,9 @@ class Supervisor:
     # -- doing what the machine says ------------------------------------------------------------------
 
     def _perform(self, actions: Iterable[Action]) -> None:
+        if self._machine.is_stopping:
+            # First of all: the block must not see its children go.
+            self.body.cancel(reason="the supervisor stops")
         for action in actions:
             self._do(action)
         if not self._machine.is_booting:
@@ -398,7 +401,6 @@ class Supervisor:
     def _finish(self, end: Finished) -> None:
         self._end = end
         self._finished.set()
-        self.body.cancel(reason="all its children have ended")
 
     def _put_down(self, held: _Held, removed: bool) -> None:
         if removed:
@@ -569,8 +571,10 @@ class Supervisor:
 
 
 async def _ask_policy(
-    on_exit: Callable[[Exit], Awaitable[ExitDecision]], incarnation: int, error: Exception | None
-) -> tuple[Exception | None, ExitDecision]:
+    on_exit: Callable[[Exit], Awaitable[ExitDecision | None]],
+    incarnation: int,
+    error: Exception | None,
+) -> tuple[Exception | None, ExitDecision | None]:
     """Ask a child's own policy; if that fails, nobody knows what to do with the child."""
     try:
         return error, await on_exit(Exit(incarnation, error))

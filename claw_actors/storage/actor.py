@@ -15,6 +15,9 @@ The contract:
   based on the one that failed. (Not if it asked for the end of the journal to be where it was.)
 - While storage is unavailable (disk full), patient writes, those of running workflows, stay
   queued and are tried again; the others are refused with the reason.
+- After an I/O error the backend is let go and opened again, by the actor's supervisor. What was
+  in flight is answered with ``OutcomeUnknownError``; what incarnations have queued is refused, as
+  their lives end with it; what others have queued waits for the reopening.
 """
 
 from __future__ import annotations
@@ -34,10 +37,10 @@ from ..errors import (
     StaleWriteError,
     StorageUnavailableError,
 )
-from .backend import Backend
+from .backend import Backend, OpenReport
 from .executor import Executor
 from .listeners import Listener, Listeners
-from .operations import Advance, Answer, Operation, Result
+from .operations import Advance, Answer, Claim, Delete, Deleted, Operation, Result
 
 __all__ = ["StorageActor", "StorageLimits", "StorageStatistics", "Write"]
 
@@ -118,8 +121,12 @@ class StorageActor:
 
     def __init__(self, backend: Backend, executor: Executor, limits: StorageLimits) -> None:
         self.backend = backend
+        # What the last opening has found.
+        self.report: OpenReport | None = None
+        # Why it had to stop, if it did; and once it is not opened again, why it never will be.
+        self.trouble: ClawError | None = None
         self.failure: ClawError | None = None
-        # Called in order when storage has failed for good.
+        # Called in order when an error has made it stop.
         self.on_failure: list[Callable[[], None]] = []
         # Told of entries for workflows that nobody listens to: they may have to be woken.
         self.on_unheard: Callable[[int, str], None] = lambda pk, id: None
@@ -135,6 +142,9 @@ class StorageActor:
         self.ends_clean = True
         self._closing = False
         self._hurried = False
+        # Set while it can be used: from the start, and again after each reopening.
+        self._usable = trio.Event()
+        self._usable.set()
         self._more = trio.Event()
         self._answered = trio.lowlevel.ParkingLot()
         self._unavailable: str | None = None
@@ -184,7 +194,8 @@ class StorageActor:
         return write
 
     def _accept(self, write: Write, queue: dict[Write, None]) -> None:
-        if self.failure is not None or self._closing:
+        lives_end = self.trouble is not None and isinstance(write.operation, Advance | Claim)
+        if self.failure is not None or self._closing or lives_end:
             # Answered from the loop, never from inside the call: callers hold invariants here.
             write.queued = False
             refusal = self._refusal()
@@ -229,10 +240,22 @@ class StorageActor:
             await self._answered.park()
 
     async def read(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
-        """Run one of the backend's read methods. Never waits behind a write."""
-        if self._closing or self.failure is not None:
-            raise self._refusal()
-        return await self._executor.read(fn, *args)
+        """Run one of the backend's read methods. Never waits behind a write.
+
+        While the backend is being reopened after an error, this waits for that.
+        """
+        while True:
+            if not self._closing:
+                await self._usable.wait()
+            if self._closing or self.failure is not None:
+                raise self._refusal()
+            opening = self.report
+            try:
+                return await self._executor.read(fn, *args)
+            except StorageUnavailableError:
+                if self.trouble is None and self.report is opening:
+                    raise
+                # It was let go in the middle of the read.
 
     def listen(self, pk: int, listener: Listener) -> None:
         """Tell ``listener`` of entries; see :meth:`Listeners.listen`."""
@@ -268,18 +291,79 @@ class StorageActor:
 
     # -- the loop ---------------------------------------------------------------------------------
 
+    async def live(self, started: Callable[[], None]) -> None:
+        """Open the backend, commit groups until closed or failed, and let go of it.
+
+        Args:
+            started: called when it is open, and deletes that were cut off are finished.
+
+        Raises:
+            ClawError: it cannot be opened; or what has made it stop. It may live again then.
+        """
+        # Shielded: it is stopped by `close`, after those who still need it; and half an opening
+        # would leave a lock behind.
+        with trio.CancelScope(shield=True):
+            self.report = await self._executor.write(self.backend.open)
+            try:
+                # Who only visits recovers nothing, and must not hide an unclean end from who will.
+                self.ends_clean = self.report.clean
+                self._resume(self.report, started)
+                await self._serve()
+            except BaseException:
+                await self._executor.write(self.backend.abandon)
+                raise
+            clean = self.ends_clean
+            await self._executor.write(lambda: self.backend.close(clean=clean))
+
+    def _resume(self, report: OpenReport, started: Callable[[], None]) -> None:
+        """It is open: finish deletes that were cut off, and let everybody in."""
+        if self.trouble is not None:
+            _log.warning("storage %s is open again", self.backend.where)
+        self.trouble = None
+        self._usable.set()
+        unfinished = len(report.unfinished_deletes)
+
+        def deleted(operation: Delete, result: Result) -> None:
+            nonlocal unfinished
+            if isinstance(result, Deleted) and not result.done:
+                delete(operation)
+                return
+            unfinished -= 1
+            if not unfinished and not isinstance(result, ClawError):
+                started()
+
+        def delete(operation: Delete) -> None:
+            # Patient: the wait for space on a full disk is no reason not to open.
+            self.post(operation, lambda result: deleted(operation, result))
+
+        for pk in report.unfinished_deletes:
+            delete(Delete("", pk))
+        if not unfinished:
+            started()
+
     async def run(self) -> None:
-        """Commit groups until closed, or until storage fails for good."""
-        # Shielded: it is stopped by `close`, after those who still need it.
+        """Commit groups until closed, or until storage fails; it lives no second time."""
         with trio.CancelScope(shield=True):
             try:
-                await self._run()
-            except Exception as error:
-                self._fail(error)
-            except BaseException as error:
-                # Whoever waits for a write in flight refuses to be cancelled: answer first.
-                self._fail(error)
+                await self._serve()
+            except Exception:
+                self.give_up()
+            except BaseException:
+                self.give_up()
                 raise
+
+    async def _serve(self) -> None:
+        try:
+            await self._run()
+        except Exception as error:
+            trouble = self._interrupt(error)
+            if trouble is error:
+                raise
+            raise trouble from error
+        except BaseException as error:
+            # Whoever waits for a write in flight refuses to be cancelled: answer first.
+            self._interrupt(error)
+            raise
 
     async def _run(self) -> None:
         pause_s = self._limits.first_pause_s
@@ -398,25 +482,38 @@ class StorageActor:
     # -- the end ----------------------------------------------------------------------------------
 
     def _refusal(self) -> ClawError:
-        if self.failure is not None:
-            return StorageUnavailableError(self.backend.where, f"it has failed: {self.failure}")
+        if self.trouble is not None:
+            return StorageUnavailableError(self.backend.where, f"it has failed: {self.trouble}")
         return StorageUnavailableError(self.backend.where, "it is closed")
 
-    def _fail(self, error: BaseException) -> None:
-        """Storage cannot go on: answer everything, and tell the owner."""
+    def _interrupt(self, error: BaseException) -> ClawError:
+        """Storage has to stop: answer what was in flight and what incarnations have queued."""
         if isinstance(error, ClawError):
-            self.failure = error
+            trouble = error
         else:
             # A defect of the backend says nothing about what was stored.
-            self.failure = OutcomeUnknownError(self.backend.where, repr(error))
-            self.failure.__cause__ = error
-        _log.error("storage failed: %s", self.failure)
+            trouble = OutcomeUnknownError(self.backend.where, repr(error))
+            trouble.__cause__ = error
+        self.trouble = trouble
+        self._usable = trio.Event()
+        _log.error("storage failed: %s", trouble)
         group, self._in_flight = self._in_flight, ()
         for write in group:
-            self._answer(write, fresh(self.failure))
+            self._answer(write, fresh(trouble))
         for write in self._taken():
-            self.withdraw(write)
-            self._answer(write, self._refusal())
+            if isinstance(write.operation, Advance | Claim):
+                self.withdraw(write)
+                self._answer(write, self._refusal())
         self._answered.unpark_all()
         for notify in self.on_failure:
             notify()
+        return trouble
+
+    def give_up(self) -> None:
+        """It lives no more: answer everything, and refuse what comes."""
+        self.failure = self.trouble
+        self._closing = True
+        for write in self._taken():
+            self.withdraw(write)
+            self._answer(write, self._refusal())
+        self._usable.set()

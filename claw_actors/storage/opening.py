@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Never, cast
 
-import trio
-
-from ..errors import InvalidInputError
+from .._core.supervision.policy import Backoff, Escalate, Exit, ExitDecision
+from ..actors import Behaviour, ChildSpec, Life, Supervisor, open_supervisor
+from ..errors import (
+    ChildStartError,
+    InvalidInputError,
+    RestartLimitExceededError,
+    StorageCorruptError,
+    StorageLockedError,
+    StorageVersionError,
+)
 from .actor import StorageActor, StorageLimits, fresh
 from .backend import Backend, OpenReport
 from .client import Storage
 from .codec import MAX_PAYLOAD_BYTES, Codec
 from .executor import Executor, InlineExecutor, ThreadExecutor
-from .operations import Delete, Deleted
 from .sqlite import SQLiteStorage
 
-__all__ = ["as_backend", "open_storage", "open_storage_actor"]
+__all__ = ["as_backend", "open_storage", "open_storage_actor", "supervise_storage"]
+
+REOPEN_WINDOW_S = 60.0
+"""Reopenings within this are counted."""
+
+REOPEN_BACKOFF = Backoff(initial=0.05, factor=3.0, maximum=10.0)
+"""Something that keeps a disk from answering may take seconds."""
 
 
 def as_backend(place: object) -> Backend:
@@ -36,6 +49,97 @@ def as_backend(place: object) -> Backend:
     )
 
 
+class _StorageLife(Behaviour[Never, None]):
+    """The storage actor as the child of a supervisor: one opening of the backend."""
+
+    def __init__(self, actor: StorageActor) -> None:
+        self._actor = actor
+
+    async def run(self, life: Life) -> None:
+        await self._actor.live(life.started)
+
+    def request_stop(self, life: Life, reason: str, deadline: float) -> None:  # noqa: ARG002
+        """Have it finish what is queued; it takes as long as that takes."""
+        self._actor.close()
+
+
+class _ReopenPolicy:
+    """Reopened after an error as often as its supervisor allows.
+
+    But damage is forgiven once only, and what somebody else owns now is not taken back.
+    """
+
+    def __init__(self) -> None:
+        self._damaged = False
+
+    async def decide(self, exit: Exit) -> ExitDecision | None:
+        """Answer as a child's ``on_exit``."""
+        if isinstance(exit.error, StorageCorruptError):
+            if self._damaged:
+                return Escalate()
+            self._damaged = True
+        if isinstance(exit.error, StorageLockedError | StorageVersionError):
+            return Escalate()
+        return None
+
+
+@asynccontextmanager
+async def supervise_storage(
+    backend: Backend,
+    *,
+    executor: Executor | None = None,
+    limits: StorageLimits | None = None,
+    max_restarts: int = 0,
+) -> AsyncGenerator[tuple[Supervisor, StorageActor]]:
+    """Run a storage actor under a ``rest_for_one`` supervisor, for the length of the block.
+
+    What relies on storage is started as a later child: if storage fails, it is stopped, storage
+    is opened again, and it is restarted. At the end of the block everything queued is committed,
+    then the backend is closed.
+
+    Args:
+        backend: what is opened.
+        executor: where its calls run; by default threads, if it may block.
+        limits: of the storage actor.
+        max_restarts: how many restarts within a minute are forgiven. One more, and the block is
+            cancelled and the failure raised.
+
+    Raises:
+        ClawError: why it cannot be opened, or what has made it stop.
+    """
+    if executor is None:
+        executor = ThreadExecutor() if backend.blocking else InlineExecutor()
+    actor = StorageActor(backend, executor, limits or StorageLimits())
+    spec = ChildSpec(
+        "storage",
+        lambda: _StorageLife(actor),
+        grace=math.inf,
+        start_timeout=math.inf,
+        backoff=REOPEN_BACKOFF,
+        on_exit=_ReopenPolicy().decide,
+    )
+    booted = False
+    try:
+        async with open_supervisor(
+            spec,
+            strategy="rest_for_one",
+            max_restarts=max_restarts,
+            within=REOPEN_WINDOW_S,
+            grace=math.inf,
+        ) as supervisor:
+            booted = True
+            supervisor.find("storage").cell.when_down(actor.give_up)
+            yield supervisor, actor
+    except ChildStartError as error:
+        if booted or error.__cause__ is None:
+            raise
+        raise error.__cause__ from None
+    except RestartLimitExceededError:
+        if actor.failure is None:
+            raise
+        raise fresh(actor.failure) from actor.failure
+
+
 @asynccontextmanager
 async def open_storage_actor(
     backend: Backend,
@@ -43,58 +147,13 @@ async def open_storage_actor(
     executor: Executor | None = None,
     limits: StorageLimits | None = None,
 ) -> AsyncGenerator[tuple[StorageActor, OpenReport]]:
-    """Open a backend and run its actor for the length of the block.
+    """Open a backend and run its actor alone, for the length of the block.
 
-    At the end of the block everything queued is committed, then the backend is closed. If
-    storage fails, the block is cancelled and the failure raised.
+    If storage fails, the block is cancelled and the failure raised.
     """
-    if executor is None:
-        executor = ThreadExecutor() if backend.blocking else InlineExecutor()
-    report: OpenReport | None = None
-    with trio.CancelScope(shield=True):  # half an opening would leave a lock behind
-        report = await executor.write(backend.open)
-    assert report is not None, "this scope is never cancelled"
-    actor = StorageActor(backend, executor, limits or StorageLimits())
-    # Who only visits has recovered nothing, and must not hide an unclean end from who will.
-    actor.ends_clean = report.clean
-    error: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(actor.run)
-            try:
-                with trio.CancelScope() as body:
-                    actor.on_failure.append(lambda: body.cancel(reason="storage failed"))
-                    await _finish_deletes(actor, report)
-                    yield actor, report
-            except trio.Cancelled:
-                raise
-            except BaseException as raised:
-                # Kept out of the nursery, which would wrap it into a group: `sys.exit(3)` in the
-                # block is to end the program with 3.
-                error = raised
-            finally:
-                actor.close()
-    finally:
-        with trio.CancelScope(shield=True):
-            if actor.failure is None:
-                clean = actor.ends_clean
-                await executor.write(lambda: backend.close(clean=clean))
-            else:
-                await executor.write(backend.abandon)
-    if error is not None:
-        raise error
-    if actor.failure is not None:
-        raise fresh(actor.failure)
-
-
-async def _finish_deletes(actor: StorageActor, report: OpenReport) -> None:
-    for pk in report.unfinished_deletes:
-        done = False
-        while not done:
-            # Patient: the wait for space on a full disk is no reason not to open.
-            answer = await actor.submit(Delete("", pk), patient=True)
-            assert isinstance(answer, Deleted)
-            done = answer.done
+    async with supervise_storage(backend, executor=executor, limits=limits) as (_, actor):
+        assert actor.report is not None, "it is open"
+        yield actor, actor.report
 
 
 @asynccontextmanager

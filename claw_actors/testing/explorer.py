@@ -126,7 +126,8 @@ class _Explorer:
     ) -> None:
         self._scenario = scenario
         self._workflows = tuple(workflows)
-        self._config = config
+        # What dies here is the process: nobody opens its storage again.
+        self._config = attrs.evolve(config, max_storage_restarts=0)
         self.lives = self.crashes = self.attempts = 0
 
     def uninterrupted(self, seed: int) -> _Life:

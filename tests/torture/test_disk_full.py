@@ -54,6 +54,7 @@ async def walk(ctx: Context) -> int:
 
 RESULT = STEPS * len(LUGGAGE)
 CONFIG = RuntimeConfig(grace=GRACE_S)
+FAIL_STOP = RuntimeConfig(max_storage_restarts=0)
 
 
 # -- three ways to be full --------------------------------------------------------------------------
@@ -271,7 +272,7 @@ async def live(path: str, witness: str, process: int, steps: int | None) -> None
 
     try:
         async with (
-            open_runtime(path, workflows=[noted_walk]) as runtime,
+            open_runtime(path, workflows=[noted_walk], config=FAIL_STOP) as runtime,
             trio.open_nursery() as nursery,
         ):
             if steps is not None:
