@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ..storage.records import WorkflowRow
     from .context import Context
     from .environment import Environment
+    from .long_running import LongRunning
     from .operation import Operation
     from .sequencer import Sequencer
     from .signatures import Signature
@@ -87,6 +88,7 @@ class Attempts:
         codec: Codec,
         environment: Environment,
         threads: trio.CapacityLimiter,
+        long_running: LongRunning,
         counts: TaskCounts,
     ) -> None:
         self.codec = codec
@@ -95,6 +97,7 @@ class Attempts:
         self._open = {task.op: task for task in open_tasks}
         self._environment = environment
         self._threads = threads
+        self._long_running = long_running
         self._counts = counts
 
     def note_replayed(self, entry: Entry, data: bytes) -> None:
@@ -127,7 +130,7 @@ class Attempts:
         started_at = sequencer.wall()
         if stored is not None and stored.started_at is not None:
             started_at = stored.started_at
-        state = _State(stored.attempt if stored else 0, started_at, stored is not None)
+        state = _State(stored.attempt if stored else 0, started_at, stored)
         sequencer.bodies += 1
         try:
             if stored is not None and stored.due_at is not None:
@@ -161,7 +164,14 @@ class Attempts:
                     self._sequencer.id, self._row.run_key, operation.id
                 ),
             )
-            ending = await self._attempt(context, task, signature, data, info)
+            before = state.stored
+            watched = self._long_running.watch(lambda: self._mark_running(operation, task, state))
+            try:
+                ending = await self._attempt(context, task, signature, data, info)
+            finally:
+                watched.end()
+                if self._sequencer.withdraw_note(operation.id):
+                    state.stored = before
             if isinstance(ending, _Cancelled):
                 return ending
             state.ended += 1
@@ -173,6 +183,20 @@ class Attempts:
             await self._record_retry(operation, task, ending.error, state, due_at)
             await self._wait_until(due_at)
         return _Cancelled()
+
+    def _mark_running(self, operation: Operation, task: Task[..., Any], state: _State) -> None:
+        """Note that a body has been running for a while; the attempt counts when it ends."""
+        mark = OpenTask(
+            op=operation.id,
+            name=task.name,
+            status=TaskStatus.RUNNING.value,
+            attempt=state.ended,
+            started_at=state.started_at,
+            error=None if state.stored is None else state.stored.error,
+        )
+        if mark != state.stored:  # as it was when the process died in this very attempt
+            state.stored = mark
+            self._sequencer.note(mark)
 
     async def _attempt(
         self,
@@ -266,8 +290,7 @@ class Attempts:
         due_at: float,
     ) -> None:
         self._counts.retries += 1
-        state.is_stored = True
-        attempt = OpenTask(
+        state.stored = OpenTask(
             op=operation.id,
             name=task.name,
             status=TaskStatus.RETRYING.value,
@@ -276,7 +299,7 @@ class Attempts:
             due_at=due_at,
             error=encode_error(describe(error)),
         )
-        write = self._sequencer.advance(opened=(attempt,))
+        write = self._sequencer.advance(opened=(state.stored,))
         try:
             await self._sequencer.storage.submit(write, patient=True)
         except ClawError as refusal:
@@ -307,7 +330,7 @@ class Attempts:
         sequencer = self._sequencer
         cancelled = isinstance(ending, _Cancelled)
         if sequencer.failure is None and not (cancelled and sequencer.sealed is not None):
-            closed = (operation.id,) if state.is_stored else ()
+            closed = () if state.stored is None else (operation.id,)
             sequencer.post(
                 operation, self._entry(operation, task, ending, state, data), closed=closed
             )
@@ -353,11 +376,11 @@ class Attempts:
 
 @attrs.define
 class _State:
-    """Where a task's attempts stand: how many ended, since when, and whether that is stored."""
+    """Where a task's attempts stand: how many ended, since when, and what is stored of that."""
 
     ended: int
     started_at: float
-    is_stored: bool
+    stored: OpenTask | None
 
 
 def _limit(timeout: float | None) -> contextlib.AbstractContextManager[trio.CancelScope | None]:

@@ -37,6 +37,7 @@ from ..storage.records import Loaded, RowChange, WorkflowRow
 from .attempts import Attempts, TaskCounts
 from .context import Context
 from .incarnation import Incarnation, InstanceFailed
+from .long_running import LongRunning
 from .sequencer import Sequencer
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class Cells:
         self._codec = codec
         self._config = config
         self._environment = environment
+        self._long_running = LongRunning(timers)
         self._threads = trio.CapacityLimiter(config.max_threads)
         self._cells: dict[str, _Cell] = {}
         self._coming: Counter[str] = Counter()
@@ -281,6 +283,7 @@ class Cells:
             codec=self._codec,
             environment=self._environment,
             threads=self._threads,
+            long_running=self._long_running,
             counts=self.task_counts,
         )
         context = Context(sequencer, attempts, row.seed)

@@ -65,7 +65,10 @@ class WorkflowHandle(Generic[R_co]):
         return await self._runtime.storage.get_workflow(self.id)
 
     async def tasks(self) -> tuple[TaskState, ...]:
-        """Return its tasks: the ended ones in the order they ended, then those to be retried.
+        """Return its tasks: the ended ones in the order they ended, then the others.
+
+        Of these it knows those that are to be retried, and those whose body has been running for
+        more than a second (or had been, when the process died).
 
         Raises:
             NotFoundError: there is no such workflow any more.

@@ -341,8 +341,7 @@ class Recovery:
                 await self._bring_back(due_by)
             except ClawError as error:
                 _log.error("cannot bring back what is due: %s; trying again", error)
-                later, self._requested = self._requested, due_by
-                for id, deadline in later.items():
+                for id, deadline in due_by.items():
                     self.request(id, deadline)
                 await trio.sleep(RETRY_PAUSE_S)
 

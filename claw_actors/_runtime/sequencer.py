@@ -44,6 +44,7 @@ from ..errors import (
 from ..storage.operations import Advance
 from ..storage.records import RowChange
 from .operation import BEGIN, Operation
+from .outbox import Outbox
 
 if TYPE_CHECKING:
     from .._core.journal import OpenTask
@@ -103,6 +104,7 @@ class Sequencer:
         self.holder: Context | None = None
         # The context that gives up its turn right now, and has not parked yet.
         self.giving_up: Context | None = None
+        self._outbox = Outbox()
         self._park_after = park_after
         self._max_journal_entries = max_journal_entries
         self._on_progress = on_progress
@@ -160,6 +162,7 @@ class Sequencer:
             elif not self.replaying or not self._catch_up():
                 break
         self.giving_up = None
+        self._send_notes_if_quiescent()
         self._park_if_idle()
 
     def turn_for(self, context: Context) -> None:
@@ -320,7 +323,8 @@ class Sequencer:
         """Send an operation's own entry to storage; it is delivered when it is committed."""
         self._unsettled += 1
         operation.write = self.storage.post(
-            self.advance(entries=(entry,), closed=closed),
+            # A timer's write may be withdrawn, and what goes with it would be lost.
+            self.advance(entries=(entry,), closed=closed, with_notes=operation.is_task),
             lambda result: self._settle(operation, result),
         )
 
@@ -330,8 +334,14 @@ class Sequencer:
         entries: tuple[Entry, ...] = (),
         opened: tuple[OpenTask, ...] = (),
         closed: tuple[str, ...] = (),
+        with_notes: bool = True,
     ) -> Advance:
-        """Make a write of this incarnation, with the corrections that the row is waiting for."""
+        """Make a write of this incarnation, with all that has been waiting for one.
+
+        These are the corrections of the row, and the notes.
+        """
+        if with_notes and self._outbox:
+            opened = (*self._outbox.take(), *opened)
         change: RowChange | None = None
         if self._stored_waiting:
             change = RowChange(status=Status.RUNNING, wake_at=None, recoveries=0)
@@ -401,6 +411,22 @@ class Sequencer:
         # Only if nothing has arrived meanwhile: what arrives later makes the row due by itself.
         park = Advance(self.pk, self.id, self.life, change=change, expect_n=self.committed_n)
         self.storage.post(park, self._parked)
+
+    def note(self, task: OpenTask) -> None:
+        """Note how a task stands: with the next write, or now if the instance is quiescent."""
+        self._outbox.put(task)
+        self._send_notes_if_quiescent()
+
+    def withdraw_note(self, op: str) -> bool:
+        """Take back a note about a task; ``False`` if there is none, or it is on its way."""
+        return self._outbox.withdraw(op)
+
+    def _send_notes_if_quiescent(self) -> None:
+        if self._outbox and not (self.holder or self.sealed or self._unsettled):
+            self._unsettled += 1
+            # Nothing but the notes: that a body runs for long is no sign of progress.
+            notes = Advance(self.pk, self.id, self.life, opened=self._outbox.take())
+            self.storage.post(notes, self._settle_one)
 
     def note_healthy(self) -> None:
         """It has run for a while after a recovery: that recovery counts no more."""

@@ -26,6 +26,7 @@ from claw_actors.errors import (
     WorkflowCancelledError,
     WorkflowQuarantinedError,
 )
+from claw_actors.storage.memory.journal import Journal
 from claw_actors.testing.clock import EPOCH, virtual_environment
 
 
@@ -370,7 +371,8 @@ async def test_a_cancelled_task_that_is_replayed_without_its_request_is_a_diverg
     after = crashed[0]
     record = after._table.find("a")
     assert [str(entry.kind) for entry in record.entries] == ["start", "cancel", "task"]
-    forged = attrs.evolve(record, entries=(record.entries[0], attrs.evolve(record.entries[2], n=1)))
+    start, _, task_entry = record.entries
+    forged = attrs.evolve(record, journal=Journal.of((start, attrs.evolve(task_entry, n=1))))
     after._table._records[record.row.pk] = forged
     async with open_claw_runtime(after, workflows=[run]) as runtime:
         with pytest.raises(WorkflowQuarantinedError, match="no cancellation here"):

@@ -142,7 +142,7 @@ async def test_bodies_are_cut_off_at_once_when_storage_fails(open_claw_runtime, 
 
     @task
     async def short() -> None:
-        await trio.sleep(2)
+        await trio.sleep(0.5)
 
     @workflow
     async def one(ctx: Context) -> None:
@@ -158,7 +158,7 @@ async def test_bodies_are_cut_off_at_once_when_storage_fails(open_claw_runtime, 
             await runtime.start(one, id="a")
             await runtime.start(two, id="b")
             await trio.sleep_forever()
-    assert calls == [pytest.approx(2, abs=0.1)]
+    assert calls == [pytest.approx(0.5, abs=0.1)]
     assert storage._table.find("a").row.restarts == ()
 
 

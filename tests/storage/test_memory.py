@@ -10,6 +10,7 @@ import pytest
 from claw_actors._core.lifecycle import Status
 from claw_actors.errors import NotFoundError, StorageLockedError, StorageUnavailableError
 from claw_actors.storage.memory import MemoryStorage
+from claw_actors.storage.memory.journal import Journal
 from claw_actors.storage.model import WorkflowFilter
 from claw_actors.storage.operations import (
     Advance,
@@ -150,6 +151,33 @@ def test_a_snapshot_copies_no_workflow(storage):
     copy = storage.snapshot()
     copy.open()
     assert load_one(copy, pk).entries is load_one(storage, pk).entries
+
+
+# -- journals -----------------------------------------------------------------------------------
+
+
+def test_appending_costs_the_same_however_long_the_journal():
+    """Nothing but its last piece is copied, and what was there before stays as it was."""
+    journal = Journal.of((a_start(),))
+    shared = attrs.evolve(journal)
+    for n in range(1, 2_001):
+        before, journal = journal, journal.append((an_outcome(f"t#{n}"),))
+        assert len(journal._rest) <= 256
+        assert len(journal._full) <= n // 256 + 1
+        assert (before.last.n, journal.last.n) == (n - 1, n)
+        assert all(a is b for a, b in zip(before._full, journal._full, strict=False))
+    assert [entry.n for entry in journal.entries()] == list(range(2_001))
+    assert shared.entries() == (a_start(),)
+    assert [entry.n for entry in shared.append((an_outcome(),) * 3).entries()] == [0, 1, 2, 3]
+
+
+def test_appending_nothing_changes_nothing():
+    """Also where a piece is full, or the last entry would be none."""
+    journal = Journal.of((a_start(),))
+    for _ in range(255):
+        journal = journal.append((an_outcome(),))
+    assert journal.append(()) == journal
+    assert journal.append(()).last.n == 255
 
 
 # -- taking back --------------------------------------------------------------------------------

@@ -91,12 +91,16 @@ def test_these_are_times(cls, field, value):
     assert getattr(make(cls, **{field: value}), field) == value
 
 
+class Number(int):
+    """A whole number with a name."""
+
+
 @pytest.mark.parametrize(("cls", "field", "least"), COUNTS)
 def test_a_count_is_a_whole_number_of_64_bits(cls, field, least):
-    """From its least value."""
-    for value in (least - 1, 2**63, True, 1.0, "1"):
+    """From its least value; a number of an author's own type is one, too."""
+    for value in (least - 1, Number(least - 1), 2**63, True, 1.0, "1"):
         assert refused(cls, field, value).field == field
-    for value in (least, 2**63 - 1):
+    for value in (least, Number(least), 2**63 - 1):
         assert getattr(make(cls, **{field: value}), field) == value
 
 

@@ -35,6 +35,7 @@ from ..operations import (
     Sent,
 )
 from ..records import RowChange, WorkflowRow
+from .journal import Journal
 from .table import Record, Table
 
 if TYPE_CHECKING:
@@ -103,7 +104,9 @@ class Transaction:
         record = Record(
             row=attrs.evolve(row, pk=pk, metadata=dict(row.metadata)),
             parent_pk=parent_pk,
-            entries=tuple(attrs.evolve(entry, n=n) for n, entry in enumerate(operation.entries)),
+            journal=Journal.of(
+                tuple(attrs.evolve(entry, n=n) for n, entry in enumerate(operation.entries))
+            ),
         )
         self._table.put(pk, record)
         return Created(pk, record.last_n)
@@ -201,9 +204,12 @@ class Transaction:
             record = self._table.find(operation.id)
         pk = record.row.pk
         left = record.entries[operation.limit :]
-        tombstone = Record(row=attrs.evolve(record.row, id=None), parent_pk=None, entries=left)
-        self._table.put(pk, tombstone if left else None)
-        return Deleted(pk, done=not left)
+        if not left:
+            self._table.put(pk, None)
+            return Deleted(pk, done=True)
+        nameless = attrs.evolve(record.row, id=None)
+        self._table.put(pk, Record(row=nameless, parent_pk=None, journal=Journal.of(left)))
+        return Deleted(pk, done=False)
 
 
 def _outcome(record: Record, op: str) -> Entry | None:
