@@ -248,6 +248,8 @@ class StorageActor:
             if not self._closing:
                 await self._usable.wait()
             if self._closing or self.failure is not None:
+                # Who is being cancelled because of that should see only that.
+                await trio.lowlevel.checkpoint_if_cancelled()
                 raise self._refusal()
             opening = self.report
             try:
