@@ -102,8 +102,8 @@ def test_a_child_stopped_by_hand_during_the_boot_does_not_hold_it_up(drive):
     one = drive("a b c d")
     one.boot()
     assert one.stop("b") == ["not started b", "removed b"]
-    assert one.stop("a") == ["ask a by 5"]
-    assert one.exit("a") == ["not started a", "removed a", "spawn c"]
+    assert one.stop("a") == ["ask a by 5", "spawn c"]
+    assert one.exit("a") == ["not started a", "removed a"]
     assert one.up("c") == ["started c", "spawn d"]
 
 

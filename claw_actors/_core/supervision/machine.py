@@ -237,11 +237,11 @@ class SupervisorMachine:
         if child.phase is Phase.DOWN:
             return []
         if child.phase is not Phase.STOPPING:
-            return [self._ask(child, now, reason, now + grace)]
+            return [self._ask(child, now, reason, now + grace), *self._go_on(now)]
         child.timed_out = False
         if not child.cancelled and now + grace < child.deadline:
             self._at(child, now + grace)
-        return []
+        return list(self._go_on(now))
 
     def restart(self, child: Child, now: float) -> list[Action]:
         """Start a child that is down, by hand.
@@ -345,10 +345,10 @@ class SupervisorMachine:
         self._at(child, now + child.policy.start_timeout)
         return Spawn(child)
 
-    def _ask(self, child: Child, now: float, reason: str, by: float) -> Action:
+    def _ask(self, child: Child, now: float, reason: str, by: float = math.inf) -> Action:
         child.phase = Phase.STOPPING
         child.stale = False
-        by = min(now + child.policy.grace, by)
+        by = min(now + child.policy.grace, by, math.inf if self._stop_by is None else self._stop_by)
         self._at(child, by)
         return AskToStop(child, reason, by)
 
@@ -566,20 +566,24 @@ class SupervisorMachine:
             return
         for child in reversed(self.children.values()):
             if child.phase in {Phase.STARTING, Phase.UP}:
-                yield self._ask(child, now, self._reason, self._stop_by)
+                yield self._ask(child, now, self._reason)
             if child.phase is Phase.STOPPING and not self._together:
                 return
         self._asked_all = self._together
 
     def _regroup(self, now: float) -> Iterator[Action]:
         """Stop what is stale, last one first; when all of it is gone, start what waits, in order."""
+        one_is_stopping = False
         for child in reversed(self.children.values()):
-            if child.phase is Phase.STOPPING and child.again:
-                return
             if child.stale:
-                child.again = True
-                yield self._ask(child, now, "a sibling is restarted", math.inf)
+                if not one_is_stopping:
+                    child.again = True
+                    yield self._ask(child, now, "a sibling is restarted")
                 return
+            if child.phase is Phase.STOPPING:
+                if child.again:
+                    return
+                one_is_stopping = True  # by hand: only those that it may rely on wait for it
         for child in self.children.values():
             if child.phase is Phase.STARTING or (child.phase is Phase.STOPPING and child.timed_out):
                 return
