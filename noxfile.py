@@ -138,7 +138,7 @@ def torture(session: nox.Session) -> None:
     form = "long" if "long" in session.posargs else os.environ.get("CLAW_TORTURE", "short")
     session.log(f"the {form} form")
     session.run(
-        *("python", "-m", "pytest", "tests/torture", "-m", "slow"),
+        *("python", "-m", "pytest", "tests", "-m", "slow"),
         *arguments,
         env={"CLAW_TORTURE": form},
     )

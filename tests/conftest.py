@@ -1,3 +1,28 @@
-"""What all tests share: the fixtures that users get, too."""
+"""What all tests share: the fixtures that users get, too, and what the slow ones need."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
 
 pytest_plugins = ["claw_actors.testing.fixtures"]
+
+
+@pytest.fixture(scope="session")
+def is_long() -> bool:
+    """Tell whether there is time: ``CLAW_TORTURE=long``."""
+    form = os.environ.get("CLAW_TORTURE", "short")
+    assert form in {"short", "long"}, "CLAW_TORTURE is short or long"
+    return form == "long"
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]):
+    """Print a figure so that it is seen in a run that passes, too."""
+
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {text}", end="", flush=True)
+
+    return say

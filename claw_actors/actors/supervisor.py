@@ -33,6 +33,7 @@ from .._core.supervision.actions import (
     Crashed,
     Finished,
     Gone,
+    Revived,
     Spawn,
     Started,
     StartFailed,
@@ -245,9 +246,6 @@ class Supervisor:
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         held = self._find(id)
-        if held.child.phase is Phase.DOWN:
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            return
         down = held.down
         self._perform(self._machine.stop(held.child, trio.current_time(), reason, grace))
         await down.wait()
@@ -260,9 +258,7 @@ class Supervisor:
             ChildRunningError: it is not down.
             SupervisorStoppedError: the supervisor is stopping.
         """
-        held = self._find(id)
-        held.down = trio.Event()
-        self._perform(self._machine.restart(held.child, trio.current_time()))
+        self._perform(self._machine.restart(self._find(id).child, trio.current_time()))
 
     def delete_child(self, id: str) -> None:
         """Forget a child that is down.
@@ -391,6 +387,9 @@ class Supervisor:
                 self._report_crash(action)
             case Gone(child, removed):
                 self._put_down(self._held[child.id], removed)
+            case Revived(child):
+                self._held[child.id].down = trio.Event()
+                self._held[child.id].cell.is_down = False
             case BreakerOpened(until):
                 self._watchers.tell("breaker_opened", self._path, until)
             case Finished():
@@ -417,7 +416,6 @@ class Supervisor:
 
     def _spawn(self, held: _Held) -> None:
         cell, child = held.cell, held.child
-        cell.is_down = False
         cell.incarnation = child.incarnation
         # Made here, not by the new Trio task: it may be asked to stop before it has run at all.
         life = held.last_life = cell.life = Life(

@@ -1,8 +1,7 @@
-"""What the torture shares: a server of lives, and how long it may take."""
+"""What the torture shares: a server of lives, and places for what they leave behind."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +16,6 @@ def lives() -> Iterator[Lives]:
     """Start processes, cheaply."""
     with open_lives() as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def is_long() -> bool:
-    """Tell whether there is time: ``CLAW_TORTURE=long``."""
-    form = os.environ.get("CLAW_TORTURE", "short")
-    assert form in {"short", "long"}, "CLAW_TORTURE is short or long"
-    return form == "long"
 
 
 @pytest.fixture
@@ -53,14 +44,3 @@ def log(tmp_path: Path) -> Path:
 def witness(tmp_path: Path) -> Path:
     """Name the file in which lives note what they do, outside of our storage."""
     return tmp_path / "witness"
-
-
-@pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]):
-    """Print a figure so that it is seen in a run that passes, too."""
-
-    def say(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}", end="", flush=True)
-
-    return say

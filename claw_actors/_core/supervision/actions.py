@@ -19,6 +19,7 @@ __all__ = [
     "Crashed",
     "Finished",
     "Gone",
+    "Revived",
     "Spawn",
     "StartFailed",
     "Started",
@@ -101,6 +102,13 @@ class Gone:
 
 
 @attrs.frozen
+class Revived:
+    """It was down, and is to be started again: what is sent to it waits for that."""
+
+    child: Child
+
+
+@attrs.frozen
 class BreakerOpened:
     """Too many crashes at once: none that crashes comes back before ``until``."""
 
@@ -129,6 +137,7 @@ Action: TypeAlias = (
     | StartFailed
     | Crashed
     | Gone
+    | Revived
     | BreakerOpened
     | Finished
 )

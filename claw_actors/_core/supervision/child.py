@@ -39,6 +39,7 @@ class Child:
         crashes: crashes in a row, for its backoff.
         deadline: when something has to happen to it unless something else happens first.
         first: whether its very first start is still to be acknowledged.
+        of_boot: whether its supervisor was made with it, so that it has to start.
         stale: alive, but to be stopped and started again because of a sibling.
         again: to be started again once it is gone (it is being stopped for a sibling's sake).
         by_hand: stopped on request, so it stays down when its siblings are restarted.
@@ -54,6 +55,7 @@ class Child:
     up_since: float = math.inf
     deadline: float = math.inf
     first: bool = True
+    of_boot: bool = False
     stale: bool = False
     again: bool = False
     by_hand: bool = False

@@ -40,6 +40,7 @@ from .actions import (
     Crashed,
     Finished,
     Gone,
+    Revived,
     Spawn,
     Started,
     StartFailed,
@@ -67,6 +68,9 @@ __all__ = ["SupervisorMachine"]
 STUCK_AFTER_S = 5.0
 """How long a cancelled child may take before it is reported, and reported again."""
 
+
+SLACK = 64
+"""How many deadlines that count no more are kept, beyond one for each child."""
 
 DEFAULT_INTENSITY = Intensity()
 
@@ -146,6 +150,7 @@ class SupervisorMachine:
         """Start these in order; if one does not start, stop the others and finish."""
         self._booting = True
         for child in children:
+            child.of_boot = True
             self._enter(child, now)
         return list(self._go_on(now))
 
@@ -196,11 +201,13 @@ class SupervisorMachine:
         self._alive -= 1
         was, child.phase = child.phase, Phase.DOWN
         self._at(child, math.inf)
+        if now - child.up_since >= child.policy.backoff.reset_after:
+            child.crashes = 0
+        child.up_since = math.inf
         if was is Phase.STOPPING and not child.timed_out:
             return [*self._stopped(child, error, now), *self._go_on(now)]
         if was is not Phase.UP:
-            if child.timed_out:
-                error = ChildStartError(child.id, f"not within {child.policy.start_timeout:g} s")
+            error = self.error_of(child, error)
             if child.first and error is not None:
                 return [*self._not_started(child, error, now), *self._go_on(now)]
         actions: list[Action] = []
@@ -209,6 +216,11 @@ class SupervisorMachine:
             actions.append(Started(child))  # it was done before it could say so
         actions += self._decide(child, error, now, decision)
         return [*actions, *self._go_on(now)]
+
+    @staticmethod
+    def error_of(child: Child, error: Exception | None) -> Exception | None:
+        """Return what an end counts as: whatever came out of it, a slow start is one that failed."""
+        return _too_slow(child) if child.timed_out else error
 
     def stop(self, child: Child, now: float, reason: str, grace: float) -> list[Action]:
         """Stop one child and keep it down.
@@ -225,11 +237,11 @@ class SupervisorMachine:
         if child.phase is Phase.DOWN:
             return []
         if child.phase is not Phase.STOPPING:
-            return [self._ask(child, now, reason, now + grace)]
+            return [self._ask(child, now, reason, now + grace), *self._go_on(now)]
         child.timed_out = False
         if not child.cancelled and now + grace < child.deadline:
             self._at(child, now + grace)
-        return []
+        return list(self._go_on(now))
 
     def restart(self, child: Child, now: float) -> list[Action]:
         """Start a child that is down, by hand.
@@ -244,7 +256,7 @@ class SupervisorMachine:
             raise ChildRunningError(child.id)
         child.by_hand = False
         self._wait_until(child, now)
-        return list(self._go_on(now))
+        return [Revived(child), *self._go_on(now)]
 
     def delete(self, child: Child) -> None:
         """Forget a child that is down.
@@ -308,6 +320,17 @@ class SupervisorMachine:
         child.deadline = when
         if when < math.inf:
             heapq.heappush(self._deadlines, (when, next(self._order), child))
+            if len(self._deadlines) > 2 * len(self.children) + SLACK:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        """Forget deadlines that count no more: there would be one for every start, for a while."""
+        self._deadlines[:] = [
+            (child.deadline, next(self._order), child)
+            for child in self.children.values()
+            if -math.inf < child.deadline < math.inf
+        ]
+        heapq.heapify(self._deadlines)
 
     @property
     def _is_alone(self) -> bool:
@@ -322,10 +345,10 @@ class SupervisorMachine:
         self._at(child, now + child.policy.start_timeout)
         return Spawn(child)
 
-    def _ask(self, child: Child, now: float, reason: str, by: float) -> Action:
+    def _ask(self, child: Child, now: float, reason: str, by: float = math.inf) -> Action:
         child.phase = Phase.STOPPING
         child.stale = False
-        by = min(now + child.policy.grace, by)
+        by = min(now + child.policy.grace, by, math.inf if self._stop_by is None else self._stop_by)
         self._at(child, by)
         return AskToStop(child, reason, by)
 
@@ -369,11 +392,11 @@ class SupervisorMachine:
         actions: list[Action] = []
         child.phase = Phase.DOWN
         self._at(child, math.inf)
+        removed = child.first or child.policy.restart == "temporary"
         if child.first:
             child.first = False
             why = ChildStartError(child.id, "it was stopped before it had started")
             actions.append(StartFailed(child, why))
-        removed = child.policy.restart == "temporary"
         if removed:
             del self.children[child.id]
         return [*actions, Gone(child, removed)]
@@ -407,13 +430,13 @@ class SupervisorMachine:
     def _not_started(self, child: Child, error: Exception, now: float) -> list[Action]:
         """Its very first start has failed: it never was a child."""
         del self.children[child.id]
-        if isinstance(error, ChildStartError):
-            failure = error
+        if child.timed_out:
+            failure = _too_slow(child)
         else:
             failure = ChildStartError(child.id, repr(error))
             failure.__cause__ = error
         actions: list[Action] = [StartFailed(child, failure), Gone(child, removed=True)]
-        if self._booting:
+        if self._booting and child.of_boot:
             self._error = failure
             actions += self._begin_to_stop(now, f"child {child.id} did not start")
         return actions
@@ -424,9 +447,6 @@ class SupervisorMachine:
         """It has ended by itself: restart it, leave it, or give up."""
         if self.is_stopping:
             return self._stopped(child, error, now)
-        if now - child.up_since >= child.policy.backoff.reset_after:
-            child.crashes = 0
-        child.up_since = math.inf
         if error is not None or decision is not None or child.policy.restart == "permanent":
             child.crashes += 1
         if decision is None and not wants_restart(child.policy.restart, error):
@@ -445,6 +465,10 @@ class SupervisorMachine:
                 actions: list[Action] = []
                 if error is not None:
                     actions.append(Crashed(child, error, Verdict.STAY_DOWN))
+                if child.stale and child.policy.restart != "temporary":
+                    # It has ended just before it was stopped, for a sibling's sake.
+                    self._wait_until(child, now)
+                    return actions
                 return [*actions, *self._down(child), *self._after_end(child, now)]
             case Escalate():
                 crash = ChildCrash(child.id, child.incarnation, error, now)
@@ -480,26 +504,34 @@ class SupervisorMachine:
         if self._breaker is not None:
             actions += self._count_crash(self._breaker, now)
             if now < self.breaker_until:
-                spread = self._dice() * self._breaker.pause
-                delay = max(delay, self.breaker_until + spread - now)
+                delay = max(delay, self._after_pause(self._breaker) - now)
         self._wait_until(child, now + delay)
         for other in self._concerned(child):
             if other.phase in {Phase.STARTING, Phase.UP}:
                 other.stale = True
-            elif other.phase is Phase.WAITING or (other.phase is Phase.DOWN and not other.by_hand):
+            elif other.phase is Phase.WAITING:  # perhaps for longer: it has crashed itself
+                self._wait_until(other, max(other.deadline, now + delay))
+            elif other.phase is Phase.DOWN and not other.by_hand:
                 self._wait_until(other, now + delay)
+                actions.append(Revived(other))
         return [Crashed(child, error, Verdict.RESTART, delay), *actions]
 
     def _count_crash(self, breaker: Breaker, now: float) -> list[Action]:
         crashes = self._recent_crashes
         crashes.append(now)
-        while now - crashes[0] >= breaker.within:
+        while len(crashes) > 1 and now - crashes[0] >= breaker.within:
             crashes.popleft()
         if len(crashes) <= breaker.max_crashes:
             return []
         crashes.clear()
         self.breaker_until = now + breaker.pause
+        for child in self.children.values():
+            if child.phase is Phase.WAITING and not child.first:  # it has crashed just before
+                self._at(child, max(child.deadline, self._after_pause(breaker)))
         return [BreakerOpened(self.breaker_until)]
+
+    def _after_pause(self, breaker: Breaker) -> float:
+        return self.breaker_until + self._dice() * breaker.pause
 
     def _concerned(self, child: Child) -> Iterator[Child]:
         """Find the siblings that are restarted with a child."""
@@ -534,20 +566,24 @@ class SupervisorMachine:
             return
         for child in reversed(self.children.values()):
             if child.phase in {Phase.STARTING, Phase.UP}:
-                yield self._ask(child, now, self._reason, self._stop_by)
+                yield self._ask(child, now, self._reason)
             if child.phase is Phase.STOPPING and not self._together:
                 return
         self._asked_all = self._together
 
     def _regroup(self, now: float) -> Iterator[Action]:
         """Stop what is stale, last one first; when all of it is gone, start what waits, in order."""
+        one_is_stopping = False
         for child in reversed(self.children.values()):
-            if child.phase is Phase.STOPPING and child.again:
-                return
             if child.stale:
-                child.again = True
-                yield self._ask(child, now, "a sibling is restarted", math.inf)
+                if not one_is_stopping:
+                    child.again = True
+                    yield self._ask(child, now, "a sibling is restarted")
                 return
+            if child.phase is Phase.STOPPING:
+                if child.again:
+                    return
+                one_is_stopping = True  # by hand: only those that it may rely on wait for it
         for child in self.children.values():
             if child.phase is Phase.STARTING or (child.phase is Phase.STOPPING and child.timed_out):
                 return
@@ -556,3 +592,7 @@ class SupervisorMachine:
                     yield self._spawn(child, now)
                 return
         self._booting = False
+
+
+def _too_slow(child: Child) -> ChildStartError:
+    return ChildStartError(child.id, f"not within {child.policy.start_timeout:g} s")

@@ -176,9 +176,13 @@ class Exit:
 
 @attrs.frozen
 class RestartAfter:
-    """Start the next incarnation in that many seconds; it does not count in the window."""
+    """Start the next incarnation in that many seconds; it does not count in the window.
 
-    seconds: float
+    Raises:
+        InvalidInputError: no such number.
+    """
+
+    seconds: float = attrs.field(validator=at_least(0))
 
 
 @attrs.frozen
