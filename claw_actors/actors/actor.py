@@ -50,7 +50,7 @@ class Actor(Behaviour[Message_contra, Reply_co], Generic[Message_contra, Reply_c
 
         What it returns is the answer, if the message was asked (:meth:`ActorRef.ask`). An
         exception is a crash, but for :class:`RequestRefusedError`. On a crash the message is not
-        repeated: it becomes a dead letter.
+        repeated: whoever asked gets ``ActorCrashedError``, and what was told becomes a dead letter.
 
         Cancelled when the grace of a stop is over.
         """
@@ -75,7 +75,7 @@ class Actor(Behaviour[Message_contra, Reply_co], Generic[Message_contra, Reply_c
 
     @property
     def supervisor(self) -> Supervisor:
-        """The supervisor that runs it: to find siblings by name, or to start some."""
+        """The supervisor that runs it; ask it for siblings by name, or to start some."""
         return self._alive().supervisor
 
     @property

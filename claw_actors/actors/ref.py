@@ -63,7 +63,7 @@ class ActorRef(Generic[Message_contra, Reply_co]):
 
     @property
     def path(self) -> str:
-        """The actor's id under those of its supervisors: ``"pool/worker"``."""
+        """The actor's id under those of its supervisors, such as ``"pool/worker"``."""
         return self.cell.path
 
     async def tell(self, message: Message_contra) -> None:

@@ -19,7 +19,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stoppable(Protocol):
-    """What can be asked to stop: a :class:`Supervisor`, a :class:`claw_actors.Runtime`."""
+    """What can be asked to stop, as a :class:`Supervisor` can."""
 
     def request_stop(self, reason: str, grace: float | None) -> None:
         """Begin to stop, to be done in ``grace`` seconds (``None``: its own default)."""
