@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +14,15 @@ import pytest
 import trio
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+@pytest.fixture(autouse=True)
+def level_of_the_log() -> Iterator[None]:
+    """Examples silence the log; here that must end with each test."""
+    logger = logging.getLogger("claw_actors")
+    before = logger.level
+    yield
+    logger.setLevel(before)
 
 
 def run_example(name: str, directory: Path) -> tuple[list[str], str, int]:
