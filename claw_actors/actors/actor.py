@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, Never, cast
 
 import trio
@@ -37,6 +38,7 @@ class Actor(Behaviour[Message_contra, Reply_co], Generic[Message_contra, Reply_c
     _life: Life | None = None
     _envelope: Envelope | None = None
     _done: bool = False
+    _watched: dict[Callable[[Down], None], Cell] | None = None
 
     # -- what an author writes --------------------------------------------------------------------
 
@@ -121,13 +123,14 @@ class Actor(Behaviour[Message_contra, Reply_co], Generic[Message_contra, Reply_c
 
     def watch(self, ref: ActorRef[Never, object]) -> None:
         """Have :meth:`on_down` called when the other's incarnation ends; at once if none runs."""
-        cell = self._alive().cell
-        incarnation = cell.incarnation
+        mailbox = self._alive().cell.mailbox
+        watched = self._watched = self._watched or {}
 
         def notify(down: Down) -> None:
-            if cell.incarnation == incarnation and cell.life is not None:
-                cell.mailbox.signal(lambda: self.on_down(down))
+            del watched[notify]
+            mailbox.signal(lambda: self.on_down(down))
 
+        watched[notify] = ref.cell
         ref.cell.monitor(notify)
 
     def _alive(self) -> Life:
@@ -151,14 +154,18 @@ class Actor(Behaviour[Message_contra, Reply_co], Generic[Message_contra, Reply_c
         """Start, deal with messages until asked to stop, and clean up."""
         self._life = life
         cell = life.cell
-        self._begin(cell)
-        await self.on_start()
         try:
-            life.started()
-            await self._serve(cell)
-        finally:
             self._begin(cell)
-            await self.on_stop()
+            await self.on_start()
+            try:
+                life.started()
+                await self._serve(cell)
+            finally:
+                self._begin(cell)
+                await self.on_stop()
+        finally:
+            for notify, other in (self._watched or {}).items():
+                other.unmonitor(notify)
 
     @staticmethod
     def _begin(cell: Cell) -> None:
@@ -204,16 +211,19 @@ class Actor(Behaviour[Message_contra, Reply_co], Generic[Message_contra, Reply_c
         try:
             answer = await self.receive(cast("Message_contra", message))
         except RequestRefusedError as refusal:
-            if reply is None:
+            if not self._holds:
+                _log.warning("actor %s refused what it had put aside: %s", cell.path, refusal)
+            elif reply is None:
                 _log.warning("actor %s refused a message: %s", cell.path, refusal)
                 cell.undelivered(envelope, "refused")
-            elif envelope.reply is not None:
+            else:  # also if it was deferred
                 twin = refusal.__copy__()
                 twin.__cause__ = refusal
                 reply.fail(twin)
-        except BaseException:
+        except BaseException as error:
             if reply is None and self._holds:
-                cell.undelivered(envelope, "crashed")
+                crashed = isinstance(error, Exception)
+                cell.undelivered(envelope, "crashed" if crashed else "stopped")
             raise
         else:
             # Unless it was put aside, or will be answered later.

@@ -102,7 +102,7 @@ class Cell:
         "handled",
         "incarnation",
         "is_down",
-        "last_down",
+        "last_error",
         "last_message",
         "late_replies",
         "life",
@@ -132,7 +132,7 @@ class Cell:
         # What is being dealt with, for finding cycles of asks.
         self.current: Handling | None = None
         self.last_message: str | None = None
-        self.last_down: Down | None = None
+        self.last_error: Exception | None = None
         self.handled = self.dead_letters = self.late_replies = self.crashes = 0
         # Answers owed by this incarnation for messages it has taken.
         self._owed: dict[Reply, None] = {}
@@ -184,6 +184,7 @@ class Cell:
         def abort(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
             assert envelope.reply is not None
             envelope.reply.give_up()
+            self._owed.pop(envelope.reply, None)
             self.mailbox.withdraw(envelope)
             return trio.lowlevel.Abort.SUCCEEDED
 
@@ -206,7 +207,12 @@ class Cell:
             case "taken":
                 return True
             case "drop_newest":
+                if envelope.reply is not None:
+                    # Raised, not sent: whoever asks does not wait for a reply yet.
+                    envelope.reply.give_up()
                 self.undelivered(envelope, "dropped_newest")
+                if envelope.reply is not None:
+                    raise MailboxFullError(self.path, self.mailbox.capacity)
                 return True
             case "drop_oldest":
                 self.undelivered(self.mailbox.replace_oldest(envelope), "dropped_oldest")
@@ -267,6 +273,8 @@ class Cell:
         """An incarnation is gone: whoever waits for an answer that it owed gets an error."""
         self.behaviour = self.life = self.trio_task = self.current = None
         self.mailbox.unstash()
+        self.mailbox.drop_signals()
+        self.last_error = error
         if error is not None:
             self.crashes += 1
         owed, self._owed = self._owed, {}
@@ -278,9 +286,9 @@ class Cell:
             crash.__cause__ = error
             reply.fail(crash)
 
-    def tell_monitors(self, error: Exception | None) -> None:
+    def tell_monitors(self, incarnation: int, error: Exception | None) -> None:
         """The supervisor has decided what follows the end of an incarnation."""
-        down = self.last_down = Down(self.path, self.incarnation, error, self.is_down)
+        down = Down(self.path, incarnation, error, self.is_down)
         monitors, self._monitors = self._monitors, {}
         for notify in monitors:
             notify(down)
@@ -317,23 +325,16 @@ class Cell:
 
     # -- monitors ---------------------------------------------------------------------------------
 
-    def monitor(self, notify: Callable[[Down], None]) -> Callable[[], None]:
-        """Have ``notify`` called when the incarnation ends; at once if none runs.
-
-        Returns:
-            How to take that back.
-        """
+    def monitor(self, notify: Callable[[Down], None]) -> None:
+        """Have ``notify`` called when the incarnation ends; at once if none runs."""
         if self.life is None:
-            last = self.last_down
-            error = None if last is None else last.error
-            notify(Down(self.path, self.incarnation, error, self.is_down))
-            return lambda: None
-        self._monitors[notify] = None
+            notify(Down(self.path, self.incarnation, self.last_error, self.is_down))
+        else:
+            self._monitors[notify] = None
 
-        def take_back() -> None:
-            self._monitors.pop(notify, None)
-
-        return take_back
+    def unmonitor(self, notify: Callable[[Down], None]) -> None:
+        """Have it called no more."""
+        self._monitors.pop(notify, None)
 
     def statistics(self) -> ActorStatistics:
         """Return what it has done."""

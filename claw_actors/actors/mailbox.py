@@ -49,7 +49,7 @@ class Envelope:
         message: what was sent.
         reply: where its answer goes, if one is awaited.
         taken: called when it has got into the mailbox, if its sender waits for that.
-        withdrawn: whether its sender has given up while it was queued.
+        withdrawn: whether its sender has given up.
     """
 
     message: object
@@ -110,10 +110,16 @@ class Mailbox:
         self._waiting[envelope] = None
 
     def withdraw(self, envelope: Envelope) -> None:
-        """Take a message back; whoever holds it already is not concerned."""
+        """Take a message back, and its room; whoever holds it already is not concerned."""
         envelope.withdrawn = True
-        if self._waiting is not None:
-            self._waiting.pop(envelope, None)
+        if self._waiting is not None and envelope in self._waiting:
+            del self._waiting[envelope]
+            return
+        try:
+            self._queue.remove(envelope)
+        except ValueError:
+            return  # in hand, or put aside
+        self._let_in()
 
     def replace_oldest(self, envelope: Envelope) -> Envelope:
         """Take a message in and return the oldest one."""
@@ -138,6 +144,10 @@ class Mailbox:
             if not envelope.withdrawn:
                 return envelope
         return None
+
+    def drop_signals(self) -> None:
+        """Forget what was to be done by an incarnation that is gone."""
+        self._signals = None
 
     def take_signal(self) -> Callable[[], object] | None:
         """Return the next signal, if there is one."""

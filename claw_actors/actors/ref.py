@@ -127,11 +127,11 @@ class ActorRef(Generic[Message_contra, Reply_co]):
         incarnation runs.
         """
         monitor = Monitor()
-        take_back = self.cell.monitor(monitor.fire)
+        self.cell.monitor(monitor.fire)
         try:
             yield monitor
         finally:
-            take_back()
+            self.cell.unmonitor(monitor.fire)
 
     async def wait_stopped(self) -> None:
         """Wait until the actor is down for good: stopped, given up, or ended."""

@@ -26,7 +26,7 @@ DeadLetterReason: TypeAlias = Literal[
 ``crashed``: it was in hand when the actor crashed (it is not given to the next incarnation, which
 would crash, too). ``dropped_newest``, ``dropped_oldest``: the mailbox was full. ``not_running``: the
 actor had stopped before. ``refused``: ``receive`` raised a ``RequestRefusedError``. ``stopped``: it
-was in the mailbox when the actor stopped for good.
+was in the mailbox when the actor stopped for good, or in hand when it was cancelled.
 """
 
 

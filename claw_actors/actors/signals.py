@@ -11,6 +11,8 @@ from typing import Protocol
 import attrs
 import trio
 
+from .nursery import open_service_nursery
+
 __all__ = ["SignalStop", "Stoppable", "stop_on_signals"]
 
 _log = logging.getLogger("claw_actors.actors")
@@ -23,6 +25,10 @@ class Stoppable(Protocol):
 
     def request_stop(self, reason: str, grace: float | None) -> None:
         """Begin to stop, to be done in ``grace`` seconds (``None``: its own default)."""
+        ...
+
+    async def wait_stopped(self) -> None:
+        """Wait until it has stopped; the block of :func:`stop_on_signals` need not end for that."""
         ...
 
 
@@ -52,7 +58,7 @@ async def stop_on_signals(
     """Turn signals into a stop of ``target``, for the length of a block.
 
     The first one asks it to stop within ``grace`` seconds; the second skips what is left of that.
-    The library itself never touches signals; this is for a program's ``main``.
+    The block does not end before the target has stopped, then. The library itself never touches signals; this is for a program's ``main``.
 
     Args:
         target: what is stopped.
@@ -79,7 +85,15 @@ async def stop_on_signals(
                     _log.warning("%s: stopping at once", name)
                     target.request_stop(f"{name} was received again", 0)
 
-        async with trio.open_nursery() as nursery:
+        # The stop cancels the block; a second signal has to be heard until it is done.
+        async with open_service_nursery() as nursery:
             nursery.start_soon(watch)
-            yield stop
-            nursery.cancel_scope.cancel(reason="the block has ended")
+            try:
+                yield stop
+            finally:
+                try:
+                    if stop.received:
+                        with trio.CancelScope(shield=True):
+                            await target.wait_stopped()
+                finally:
+                    nursery.cancel_scope.cancel(reason="the block has ended")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, Never
 
@@ -154,5 +153,4 @@ class _Nested(Behaviour[Never, None]):
         if nested is None:  # it has not begun, or has ended
             life.cancel(reason)
         else:
-            grace = math.inf if deadline == math.inf else deadline - trio.current_time()
-            nested.request_stop(reason, grace)
+            nested.request_stop(reason, min(self._spec.grace, deadline - trio.current_time()))

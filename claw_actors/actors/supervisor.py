@@ -14,9 +14,10 @@ carries it out in Trio. Its rules, each learnt from a supervisor that broke it:
 from __future__ import annotations
 
 import contextvars
+import logging
 import math
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Never, assert_never
@@ -140,6 +141,8 @@ class Supervisor:
         # Invariant: the same ids as the machine's children, but for those that are just leaving.
         self._held: dict[str, _Held] = {}
         self._crashes = 0
+        self._to_do: deque[Action] = deque()
+        self._is_doing = False
         self._alarm = trio.CancelScope()
         self._boot_done = trio.Event()
         self._finished = trio.Event()
@@ -362,8 +365,17 @@ class Supervisor:
         if self._machine.is_stopping:
             # First of all: the block must not see its children go.
             self.body.cancel(reason="the supervisor stops")
-        for action in actions:
-            self._do(action)
+        self._to_do.extend(actions)
+        if self._is_doing:
+            # An action has called code that calls back (a dead-letter hook that stops all): what
+            # was decided first is done first.
+            return
+        self._is_doing = True
+        try:
+            while self._to_do:
+                self._do(self._to_do.popleft())
+        finally:
+            self._is_doing = False
         if not self._machine.is_booting:
             self._boot_done.set()
         self._alarm.deadline = self._machine.next_deadline()
@@ -411,8 +423,11 @@ class Supervisor:
         on_started, held.on_started = held.on_started, None
         if on_started is not None:
             on_started(result)
-        elif isinstance(result, outcome.Error):
-            self._watchers.log.error("%s", result.error, exc_info=result.error)
+        elif isinstance(result, outcome.Error) and not held.child.of_boot:
+            # A boot raises it; somebody who has stopped it knows.
+            stopped = held.child.by_hand or self._machine.is_stopping
+            level = logging.INFO if stopped else logging.ERROR
+            self._watchers.log.log(level, "%s", result.error, exc_info=result.error)
 
     def _spawn(self, held: _Held) -> None:
         cell, child = held.cell, held.child
@@ -437,8 +452,12 @@ class Supervisor:
         self._watchers.tell("child_asked_to_stop", life.path, life.incarnation, reason)
         if behaviour is None:  # it has not begun, or its code has returned
             life.cancel(reason)
-        else:
+            return
+        try:
             behaviour.request_stop(life, reason, deadline)
+        except Exception:
+            self._watchers.log.exception("actor %s cannot be asked to stop", life.path)
+            life.cancel(reason)
 
     async def _live(self, held: _Held, life: Life) -> None:
         """One incarnation, in a Trio task of its own."""
@@ -456,7 +475,9 @@ class Supervisor:
             except Exception as raised:
                 error = raised
             cell.end_of_life(error)
-            if held.spec.on_exit is not None and held.child.phase is not Phase.STOPPING:
+            asked_to_stop = held.child.phase is Phase.STOPPING and not held.child.timed_out
+            if held.spec.on_exit is not None and not asked_to_stop:
+                error = self._machine.error_of(held.child, error)
                 error, decision = await _ask_policy(held.spec.on_exit, life.incarnation, error)
         except BaseException:
             # Nobody's crash: the whole supervisor is being torn down.
@@ -472,7 +493,7 @@ class Supervisor:
         self._watchers.tell("child_exited", life.path, life.incarnation, error)
         now = trio.current_time()
         self._perform(self._machine.exited(held.child, error, now, decision))
-        held.cell.tell_monitors(error)
+        held.cell.tell_monitors(life.incarnation, error)
 
     # -- reports ------------------------------------------------------------------------------------
 
@@ -481,7 +502,7 @@ class Supervisor:
         self._crashes += 1
         report = CrashReport(
             path=held.cell.path,
-            incarnation=held.child.incarnation,
+            incarnation=held.cell.incarnation,  # the machine may be one further already
             error=error,
             last_message=held.cell.last_message,
             mailbox=len(held.cell.mailbox),
@@ -553,13 +574,11 @@ class Supervisor:
             held.nested = nested
 
         try:
-            async with running_supervisor(spec, life.path, self._watchers, register) as nested:
+            async with running_supervisor(
+                spec, life.path, self._watchers, register, grace_if_cancelled=0
+            ) as nested:
                 life.started()
-                try:
-                    await nested.wait_stopped()
-                except trio.Cancelled:
-                    nested.request_stop("its grace is over", 0)
-                    raise
+                await nested.wait_stopped()
         finally:
             held.nested = None
 
@@ -586,6 +605,8 @@ async def running_supervisor(
     path: str,
     watchers: Watchers,
     register: Callable[[Supervisor], None] = lambda _: None,
+    *,
+    grace_if_cancelled: float | None = None,
 ) -> AsyncGenerator[Supervisor]:
     """Boot a supervisor, and stop it at the end of the block.
 
@@ -594,6 +615,8 @@ async def running_supervisor(
         path: its id under those of its supervisors.
         watchers: who is told.
         register: called with it before it boots, so that it can be stopped meanwhile.
+        grace_if_cancelled: seconds that stopping takes at most when the block is cancelled, or
+            while it boots; ``None``: as ever. Under another supervisor the grace is over by then.
 
     Raises:
         ChildStartError, RestartLimitExceededError: see :meth:`Supervisor.raise_failure`.
@@ -605,10 +628,16 @@ async def running_supervisor(
         try:
             await supervisor.boot()
             yield supervisor
+        except trio.Cancelled:
+            supervisor.request_stop("it was cancelled", grace_if_cancelled)
+            raise
         finally:
-            supervisor.request_stop("the block has ended")
-            # Its machine has a deadline for this.
-            with trio.CancelScope(shield=True):
-                await supervisor.wait_stopped()
-            nursery.cancel_scope.cancel(reason="the supervisor has ended")
+            try:
+                supervisor.request_stop("the block has ended")
+                # Its machine has a deadline for this.
+                with trio.CancelScope(shield=True):
+                    await supervisor.wait_stopped()
+            finally:
+                # Else a second Ctrl-C, which interrupts even this, would leave it waiting for ever.
+                nursery.cancel_scope.cancel(reason="the supervisor has ended")
     supervisor.raise_failure()

@@ -33,7 +33,8 @@ class Watchers:
             try:
                 getattr(instrument, what)(*about)
             except Exception:
-                self._instruments.remove(instrument)
+                if instrument in self._instruments:  # or it raised twice, once inside the other
+                    self._instruments.remove(instrument)
                 self.log.exception("instrument %r raised, and is told nothing more", instrument)
 
     def dead_letter(self, letter: DeadLetter) -> None:
