@@ -409,6 +409,10 @@ class Runtime:
             if not grace:
                 self._actor.hurry()
 
+    async def wait_stopped(self) -> None:
+        """Wait until everything has stopped, storage last; the block may not have ended then."""
+        await self._supervisor.wait_stopped()
+
     def close(self) -> None:
         """Refuse what comes from now on. The end of ``open_runtime``'s block does it."""
         self._closed.set()

@@ -105,7 +105,7 @@ async def supervise_storage(
             cancelled and the failure raised.
 
     Raises:
-        ClawError: why it cannot be opened, or what has made it stop.
+        ClawError: why it cannot be opened; what has made it stop, if it is not open at the end.
     """
     if executor is None:
         executor = ThreadExecutor() if backend.blocking else InlineExecutor()
@@ -135,9 +135,12 @@ async def supervise_storage(
             raise
         raise error.__cause__ from None
     except RestartLimitExceededError:
-        if actor.failure is None:
+        if actor.trouble is None:
             raise
-        raise fresh(actor.failure) from actor.failure
+        raise fresh(actor.trouble) from actor.trouble
+    if actor.trouble is not None:
+        # The block has ended before storage could be opened again: nobody may take that for good.
+        raise fresh(actor.trouble) from actor.trouble
 
 
 @asynccontextmanager
