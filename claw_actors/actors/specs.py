@@ -25,7 +25,9 @@ from ..errors import InvalidInputError
 from .behaviour import Behaviour, Life, Message_contra, Reply_co
 from .mailbox import MailboxSpec
 
-__all__ = ["ChildSpec", "SupervisorSpec"]
+__all__ = ["ChildSpec", "SupervisorSpec", "check_significance"]
+
+DEFAULT_GRACE_S = 5.0
 
 
 def _check_seconds(_: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -49,7 +51,8 @@ class ChildSpec(Generic[Message_contra, Reply_co]):
             :class:`Behaviour`.
         restart: ``"permanent"``: restarted always; ``"transient"``: only after a crash;
             ``"temporary"``: never, and forgotten when it has ended.
-        grace: seconds it gets to end by itself when it is asked to stop; then it is cancelled.
+        grace: seconds it gets to end by itself when it is asked to stop; then it is cancelled. By
+            default 5, and for a :class:`SupervisorSpec` that one's own.
         start_timeout: seconds it may take to start.
         significant: whether its end may end the supervisor; see ``auto_shutdown`` there.
         backoff: how long it stays down after a crash.
@@ -67,7 +70,9 @@ class ChildSpec(Generic[Message_contra, Reply_co]):
     id: str = attrs.field(validator=_check_id)
     factory: Callable[[], Behaviour[Message_contra, Reply_co]]
     restart: RestartType = "permanent"
-    grace: float = attrs.field(default=5.0, validator=_check_seconds)
+    grace: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_check_seconds)
+    )
     start_timeout: float = attrs.field(default=30.0, validator=_check_seconds)
     significant: bool = False
     backoff: Backoff = attrs.field(factory=Backoff)
@@ -81,15 +86,32 @@ class ChildSpec(Generic[Message_contra, Reply_co]):
             raise InvalidInputError("restart", self.restart, what)
 
     @property
+    def _grace(self) -> float:
+        if self.grace is not None:
+            return self.grace
+        return self.factory.grace if isinstance(self.factory, SupervisorSpec) else DEFAULT_GRACE_S
+
+    @property
     def policy(self) -> ChildPolicy:
         """What the decisions need of it."""
         return ChildPolicy(
             restart=self.restart,
-            grace=self.grace,
+            grace=self._grace,
             start_timeout=self.start_timeout,
             significant=self.significant,
             backoff=self.backoff,
         )
+
+
+def check_significance(child: ChildSpec[Never, object], auto_shutdown: AutoShutdown) -> None:
+    """Refuse a significant child of a supervisor that never ends because of one.
+
+    Raises:
+        InvalidInputError: so it is.
+    """
+    if child.significant and auto_shutdown == "never":
+        what = 'a supervisor with auto_shutdown="any_significant" or "all_significant"'
+        raise InvalidInputError("significant", True, what)
 
 
 @attrs.frozen(kw_only=True)
@@ -128,6 +150,8 @@ class SupervisorSpec:
         for id in ids:
             if ids.count(id) > 1:
                 raise InvalidInputError("children", id, "each id once")
+        for child in self.children:
+            check_significance(child, self.auto_shutdown)
 
     @property
     def intensity(self) -> Intensity:

@@ -50,7 +50,7 @@ from .cell import ActorState, Cell
 from .nursery import open_service_nursery
 from .ref import ActorRef
 from .reports import CrashReport, StuckReport, await_stack
-from .specs import ChildSpec, SupervisorSpec
+from .specs import ChildSpec, SupervisorSpec, check_significance
 from .watching import Watchers
 
 __all__ = ["ChildInfo", "Supervisor", "SupervisorStatistics", "running_supervisor"]
@@ -215,6 +215,7 @@ class Supervisor:
     ) -> _Held:
         if self._machine.is_stopping:
             raise SupervisorStoppedError(self._path)
+        check_significance(spec, self._spec.auto_shutdown)
         held = self._hold(spec)
         actions = self._machine.add(held.child, trio.current_time())
         held.on_started = on_started
