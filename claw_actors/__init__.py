@@ -19,12 +19,18 @@ from . import errors as errors
 from ._core.failures import ErrorRecord as ErrorRecord
 from ._core.lifecycle import Status as Status
 from ._core.lifecycle import TaskStatus as TaskStatus
+from ._runtime.channel import Channel as Channel
 from ._runtime.config import RuntimeConfig as RuntimeConfig
 from ._runtime.context import Context as Context
+from ._runtime.coordination import Event as Event
+from ._runtime.coordination import Lock as Lock
+from ._runtime.coordination import Semaphore as Semaphore
 from ._runtime.handle import WorkflowHandle as WorkflowHandle
+from ._runtime.nursery import Nursery as Nursery
 from ._runtime.opening import open_runtime as open_runtime
 from ._runtime.recovery import RecoveryReport as RecoveryReport
 from ._runtime.runtime import Runtime as Runtime
+from ._runtime.scopes import CancelScope as CancelScope
 from ._runtime.statistics import RuntimeStatistics as RuntimeStatistics
 from .definitions import Restart as Restart
 from .definitions import Retry as Retry
@@ -33,6 +39,7 @@ from .definitions import Workflow as Workflow
 from .definitions import task as task
 from .definitions import workflow as workflow
 from .errors import ClawError as ClawError
+from .errors import DeadlineExceededError as DeadlineExceededError
 from .errors import RetryAfter as RetryAfter
 from .errors import TaskFailedError as TaskFailedError
 from .errors import WorkflowFailure as WorkflowFailure
@@ -50,10 +57,16 @@ from .task_context import task_info as task_info
 
 __all__ = [
     "Backend",
+    "CancelScope",
+    "Channel",
     "ClawError",
     "Context",
+    "DeadlineExceededError",
     "ErrorRecord",
+    "Event",
+    "Lock",
     "MemoryStorage",
+    "Nursery",
     "RecoveryReport",
     "Restart",
     "Retry",
@@ -62,6 +75,7 @@ __all__ = [
     "RuntimeConfig",
     "RuntimeStatistics",
     "SQLiteStorage",
+    "Semaphore",
     "Status",
     "Storage",
     "Task",

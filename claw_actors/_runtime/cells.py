@@ -24,7 +24,6 @@ from ..errors import ClawError
 from ..storage.operations import Advance, Claim, Claimed
 from ..storage.records import Loaded, RowChange, WorkflowRow
 from .attempts import Attempts, TaskCounts
-from .context import Context
 from .incarnation import Incarnation, InstanceFailed
 from .sequencer import Sequencer
 
@@ -239,8 +238,7 @@ class Cells:
             threads=self._threads,
             counts=self.task_counts,
         )
-        context = Context(sequencer, attempts, row.seed)
-        return Incarnation(cell.workflow, sequencer, context, past, self._codec)
+        return Incarnation(cell.workflow, sequencer, attempts, row.seed, past, self._codec)
 
     # -- coming to an end ---------------------------------------------------------------------------
 
