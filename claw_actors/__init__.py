@@ -20,12 +20,18 @@ from . import errors as errors
 from ._core.failures import ErrorRecord as ErrorRecord
 from ._core.lifecycle import Status as Status
 from ._core.lifecycle import TaskStatus as TaskStatus
+from ._runtime.channel import Channel as Channel
 from ._runtime.config import RuntimeConfig as RuntimeConfig
 from ._runtime.context import Context as Context
+from ._runtime.coordination import Event as Event
+from ._runtime.coordination import Lock as Lock
+from ._runtime.coordination import Semaphore as Semaphore
 from ._runtime.handle import WorkflowHandle as WorkflowHandle
+from ._runtime.nursery import Nursery as Nursery
 from ._runtime.opening import open_runtime as open_runtime
 from ._runtime.recovery import RecoveryReport as RecoveryReport
 from ._runtime.runtime import Runtime as Runtime
+from ._runtime.scopes import CancelScope as CancelScope
 from ._runtime.statistics import RuntimeStatistics as RuntimeStatistics
 from .actors import Actor as Actor
 from .actors import ActorRef as ActorRef
@@ -42,6 +48,7 @@ from .definitions import Workflow as Workflow
 from .definitions import task as task
 from .definitions import workflow as workflow
 from .errors import ClawError as ClawError
+from .errors import DeadlineExceededError as DeadlineExceededError
 from .errors import RetryAfter as RetryAfter
 from .errors import TaskFailedError as TaskFailedError
 from .errors import WorkflowFailure as WorkflowFailure
@@ -61,11 +68,17 @@ __all__ = [
     "Actor",
     "ActorRef",
     "Backend",
+    "CancelScope",
+    "Channel",
     "ChildSpec",
     "ClawError",
     "Context",
+    "DeadlineExceededError",
     "ErrorRecord",
+    "Event",
+    "Lock",
     "MemoryStorage",
+    "Nursery",
     "RecoveryReport",
     "Restart",
     "Retry",
@@ -74,6 +87,7 @@ __all__ = [
     "RuntimeConfig",
     "RuntimeStatistics",
     "SQLiteStorage",
+    "Semaphore",
     "Status",
     "Storage",
     "Supervisor",

@@ -311,9 +311,9 @@ def workflow(
         version: which version of the code this is, from 1. Register old versions beside the new
             one while instances of them run.
         restart: the budget of crashes within a window; over it, the instance is quarantined.
-        failures: exceptions that fail the workflow at once. ``WorkflowFailure`` and
-            ``TaskFailedError`` always do, and so do groups of only these; any other exception is
-            a crash.
+        failures: exceptions that fail the workflow at once. ``WorkflowFailure``,
+            ``TaskFailedError`` and ``DeadlineExceededError`` always do, and so do groups of only
+            these; any other exception is a crash.
 
     Returns:
         The workflow; or the decorator, if called without a function.

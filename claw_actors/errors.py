@@ -23,6 +23,7 @@ __all__ = [
     "ChildStartError",
     "ClawError",
     "ContextMisuseError",
+    "DeadlineExceededError",
     "DefinitionError",
     "DuplicateChildError",
     "DuplicateKeyError",
@@ -444,6 +445,20 @@ class TaskFailedError(ClawError):
         return self.error.is_(exception_type)
 
 
+class DeadlineExceededError(ClawError):
+    """A block of ``ctx.fail_after`` took longer than it may.
+
+    Uncaught it fails the workflow, like a task that failed: a replay would come to the same end.
+
+    Attributes:
+        deadline: when the time was up, in POSIX seconds.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        super().__init__(f"the block was not done by its deadline, {deadline:.3f}")
+        self.deadline = deadline
+
+
 class TaskTimeoutError(ClawError):
     """One attempt of a task took longer than its ``timeout``. It counts as a failed attempt.
 
@@ -499,7 +514,8 @@ class ForeignAwaitError(ClawError):
     """Workflow code awaited something that is not an operation of its context.
 
     A replay could not repeat it. Put effects into a ``@task`` and ``await ctx.run(...)``; wait
-    with ``ctx.sleep``.
+    with ``ctx.sleep``; for things side by side there are ``ctx.open_nursery``, ``ctx.wait_until``
+    and ``ctx.lock``, ``ctx.event``, ``ctx.semaphore``, ``ctx.channel``.
 
     Attributes:
         where: file, line and function of the await.
@@ -508,7 +524,8 @@ class ForeignAwaitError(ClawError):
     def __init__(self, where: str) -> None:
         super().__init__(
             f"workflow code awaited something other than ctx, at {where}; put it into a @task and"
-            " await ctx.run(...), or wait with ctx.sleep(...)"
+            " await ctx.run(...), wait with ctx.sleep(...), or coordinate children with"
+            " ctx.open_nursery(), ctx.wait_until(...), ctx.lock(), ctx.event(), ctx.channel(n)"
         )
         self.where = where
 

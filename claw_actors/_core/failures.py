@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
 from typing import cast
 
 import attrs
 
-__all__ = ["ErrorRecord", "describe", "leaves", "type_name"]
+__all__ = ["ErrorRecord", "behind", "consists_of", "describe", "leaves", "type_name"]
 
 # A traceback is for people; past this it only fills the disk.
 MAX_TRACEBACK_CHARS = 8_000
@@ -80,3 +81,23 @@ def leaves(error: BaseException) -> list[BaseException]:
         group = cast("BaseExceptionGroup[BaseException]", error)
         return [leaf for part in group.exceptions for leaf in leaves(part)]
     return [error]
+
+
+def consists_of(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
+    """Tell whether an exception, or every leaf of an exception group, is one of these."""
+    return all(isinstance(part, types) for part in leaves(error))
+
+
+def behind(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and everything behind it, once: group members, causes, contexts."""
+    seen: set[int] = set()
+    left = [error]
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        if isinstance(one, BaseExceptionGroup):
+            left += cast("tuple[BaseException, ...]", one.exceptions)
+        left += [part for part in (one.__cause__, one.__context__) if part is not None]

@@ -2,8 +2,8 @@
 
 The journal is the truth of progress. Entry 0 is the input, the last one the result; between
 them stands everything that was ever delivered to the workflow's code, in the order in which it
-was delivered. An entry is written once and never changed; ``retry`` voids entries by appending
-one that says so (:func:`effective`).
+was delivered. An entry is written once and never changed; ``retry``, and a replay in which a crash
+does not come again, void entries by appending one that says so (:func:`effective`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CANCEL_OP",
+    "CRASH_OP",
     "END_OP",
     "RETRY_OP",
     "Entry",
@@ -25,6 +26,7 @@ __all__ = [
     "EntryStatus",
     "OpenTask",
     "effective",
+    "outlives",
 ]
 
 
@@ -37,6 +39,8 @@ class EntryKind(enum.StrEnum):
     """The outcome of a task."""
     TIMER = "timer"
     """A sleep that ended."""
+    TIMEOUT = "timeout"
+    """A deadline that has passed, and cancelled its scope."""
     CANCEL = "cancel"
     """A request to cancel, from outside."""
     NOTE = "note"
@@ -57,6 +61,7 @@ class EntryStatus(enum.StrEnum):
 
 
 CANCEL_OP = "/cancel"
+CRASH_OP = "/crash"
 END_OP = "/end"
 RETRY_OP = "/retry"
 
@@ -81,7 +86,8 @@ class Entry:
         started_at: for a task, when its first attempt began.
         digest: 16 bytes over the arguments, or ``None``.
         ref: the number of another entry: on an ``END`` that failed, the failed task's; on a
-            void ``NOTE``, the first one voided.
+            void ``NOTE``, the first one voided; on a ``TASK`` that was cancelled because of an
+            exception, the last one delivered when that was raised.
         value: the encoded result, error or reason.
         n: its number within the run, given by storage when it commits (0 before, and for the
             start).
@@ -130,8 +136,9 @@ def effective(entries: Iterable[Entry]) -> list[Entry]:
     """Leave out what was voided, and the notes that voided it.
 
     A void note takes out the entry it refers to and every entry whose operation was asked for
-    when that one, or a later one, had been delivered. What outsiders wrote stays: nobody asked
-    for it.
+    when that one, or a later one, had been delivered. It also takes out tasks that are recorded
+    later as cancelled: their bodies were cut off on the way to where the void leads back from, and
+    have had no outcome. What outsiders wrote stays: nobody asked for it.
 
     Args:
         entries: one run's entries in the order of their numbers.
@@ -141,7 +148,15 @@ def effective(entries: Iterable[Entry]) -> list[Entry]:
         if entry.kind is EntryKind.NOTE and entry.status is EntryStatus.VOID:
             assert entry.ref is not None
             first = entry.ref
-            kept = [e for e in kept if e.n != first and (e.after is None or e.after < first)]
+            kept = [e for e in kept if outlives(e, first)]
         else:
             kept.append(entry)
     return kept
+
+
+def outlives(entry: Entry, first: int) -> bool:
+    """Tell whether an entry still counts when the one numbered ``first`` is voided."""
+    if entry.n < first or entry.after is None:
+        return entry.n != first
+    is_cut_off = entry.kind is EntryKind.TASK and entry.status is EntryStatus.CANCELLED
+    return entry.n != first and entry.after < first and not is_cut_off

@@ -35,12 +35,12 @@ from .environment import AttemptBegun
 
 if TYPE_CHECKING:
     from ..storage.records import WorkflowRow
-    from .context import Context
     from .environment import Environment
     from .long_running import LongRunning
     from .operation import Operation
     from .sequencer import Sequencer
     from .signatures import Signature
+    from .strand import Strand
 
 __all__ = ["Attempts", "TaskCounts"]
 
@@ -114,7 +114,7 @@ class Attempts:
 
     async def perform(
         self,
-        context: Context,
+        strand: Strand,
         operation: Operation,
         task: Task[..., Any],
         signature: Signature,
@@ -136,17 +136,24 @@ class Attempts:
             if stored is not None and stored.due_at is not None:
                 # Its length is not known any more; but it began after the first attempt.
                 await self._wait_until(stored.due_at, length=stored.due_at - started_at)
-            ending = await self._repeat(context, operation, task, signature, data, state)
+            ending = await self._repeat(strand, operation, task, signature, data, state)
         except trio.Cancelled:  # noqa: ASYNC103 - raised again when its entry is delivered
-            context.check_durable()
+            strand.check_durable()
             ending = _Cancelled()
+        except BaseException as error:
+            # KeyboardInterrupt and the like. Another context may have the turn: seal, and raise
+            # this when it is our turn to leave.
+            sequencer.seal(f"a task body raised {error!r}", at_once=True)
+            sequencer.close(operation)
+            await strand.give_way()  # noqa: ASYNC120 - that is not cancelled
+            raise
         finally:
             sequencer.bodies -= 1
-        return await self._conclude(context, operation, task, ending, state, data)
+        return await self._conclude(strand, operation, task, ending, state, data)
 
     async def _repeat(
         self,
-        context: Context,
+        strand: Strand,
         operation: Operation,
         task: Task[..., Any],
         signature: Signature,
@@ -167,7 +174,7 @@ class Attempts:
             before = state.stored
             watched = self._long_running.watch(lambda: self._mark_running(operation, task, state))
             try:
-                ending = await self._attempt(context, task, signature, data, info)
+                ending = await self._attempt(strand, task, signature, data, info)
             finally:
                 watched.end()
                 if self._sequencer.withdraw_note(operation.id):
@@ -200,7 +207,7 @@ class Attempts:
 
     async def _attempt(
         self,
-        context: Context,
+        strand: Strand,
         task: Task[..., Any],
         signature: Signature,
         data: bytes,
@@ -241,7 +248,7 @@ class Attempts:
             if any(not isinstance(part, Exception | trio.Cancelled) for part in parts):
                 raise
             if any(isinstance(part, trio.Cancelled) for part in parts):
-                context.check_durable()
+                strand.check_durable()
             if all(isinstance(part, trio.Cancelled) for part in parts):
                 return _Cancelled()  # noqa: ASYNC104
             if isinstance(error, Exception):
@@ -299,7 +306,7 @@ class Attempts:
             due_at=due_at,
             error=encode_error(describe(error)),
         )
-        write = self._sequencer.advance(opened=(state.stored,))
+        write = self._sequencer.advance((state.stored,))
         try:
             await self._sequencer.storage.submit(write, patient=True)
         except ClawError as refusal:
@@ -319,7 +326,7 @@ class Attempts:
 
     async def _conclude(
         self,
-        context: Context,
+        strand: Strand,
         operation: Operation,
         task: Task[..., Any],
         ending: _Ending,
@@ -335,10 +342,10 @@ class Attempts:
                 operation, self._entry(operation, task, ending, state, data), closed=closed
             )
         if sequencer.sealed is None:
-            return await context.wait_for_entry()
+            return await strand.wait_for_entry()
         sequencer.seal(sequencer.sealed)  # perhaps its grace was for this body
         sequencer.close(operation)
-        await context.give_way()
+        await strand.give_way()
         return None
 
     def _entry(
@@ -350,6 +357,7 @@ class Attempts:
         data: bytes,
     ) -> Entry:
         stored: bytes | None = None
+        cut_off_since: int | None = None
         match ending:
             case _Returned(value):
                 status, stored = EntryStatus.OK, value
@@ -357,6 +365,7 @@ class Attempts:
                 status, stored = EntryStatus.FAILED, encode_error(describe(error))
             case _Cancelled():
                 status = EntryStatus.CANCELLED
+                cut_off_since = operation.strand.unwinds_since
             case _:
                 assert_never(ending)
         return Entry(
@@ -370,6 +379,7 @@ class Attempts:
             attempt=state.ended,
             started_at=state.started_at,
             digest=digest(data),
+            ref=cut_off_since,
             value=stored,
         )
 

@@ -35,7 +35,6 @@ from ..errors import ClawError, SupervisorStoppedError, UnknownChildError
 from ..storage.operations import Advance, Claim, Claimed
 from ..storage.records import Loaded, RowChange, WorkflowRow
 from .attempts import Attempts, TaskCounts
-from .context import Context
 from .incarnation import Incarnation, InstanceFailed
 from .long_running import LongRunning
 from .sequencer import Sequencer
@@ -286,8 +285,7 @@ class Cells:
             long_running=self._long_running,
             counts=self.task_counts,
         )
-        context = Context(sequencer, attempts, row.seed)
-        return Incarnation(cell.workflow, sequencer, context, past, self._codec)
+        return Incarnation(cell.workflow, sequencer, attempts, row.seed, past, self._codec)
 
     # -- coming to an end ---------------------------------------------------------------------------
 

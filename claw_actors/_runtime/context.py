@@ -3,158 +3,57 @@
 from __future__ import annotations
 
 import datetime
-import logging
-import math
-import random
-import uuid
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
-
-import trio
-from outcome import Outcome, capture
-from trio.lowlevel import (
-    Abort,
-    RaiseCancelT,
-    cancel_shielded_checkpoint,
-    checkpoint_if_cancelled,
-    current_task,
-    wait_task_rescheduled,
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
+from typing import (
+    TYPE_CHECKING,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    cast,
+    overload,
 )
 
-from .._core.identity import Names, derive_seed
-from .._core.journal import CANCEL_OP, Entry, EntryKind, EntryStatus
+from .._core.journal import EntryKind
 from ..definitions import Task
-from ..errors import (
-    ClawError,
-    ContextMisuseError,
-    DefinitionError,
-    InstanceSealed,
-    InvalidInputError,
-    TaskFailedError,
-)
-from ..storage.codec import decode_error
-from ..task_context import TaskInfo, place
-from .operation import BEGIN, Operation
-from .signatures import Signature, signature_of
+from ..errors import DeadlineExceededError, DefinitionError, InvalidInputError, TaskFailedError
+from .bearings import Bearings
+from .calls import asked_of, perform, prepare
+from .channel import Channel
+from .children import Children, checked_name, open_children
+from .coordination import Event, Lock, Semaphore
+from .instants import checked_instant, checked_length
+from .nursery import Nursery
+from .operation import Operation
+from .parallel import Lane, map_calls, race_lanes
+from .scopes import CancelScope, open_deadline, open_shield
 
 if TYPE_CHECKING:
-    from .attempts import Attempts
-    from .sequencer import Sequencer
+    from .strand import Strand
 
 __all__ = ["Context"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-YIELD_EVERY = 50
-"""A long replay lets others run after this many turns."""
-
-
-class _ReplaySilentLogger(logging.LoggerAdapter[logging.Logger]):
-    """Says nothing while the past is replayed, when everything has been said before."""
-
-    def __init__(self, logger: logging.Logger, context: Context) -> None:
-        super().__init__(logger, {"workflow_id": context.workflow_id})
-        self._context = context
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name is logging's
-        return not self._context.is_replaying and super().isEnabledFor(level)
+R2 = TypeVar("R2")
+R3 = TypeVar("R3")
+R4 = TypeVar("R4")
+T = TypeVar("T")
 
 
-class Context:
+class Context(Bearings):
     """The durable operations of one workflow; every workflow function's first argument.
 
     Only the workflow's own code may use it, one operation at a time: not a task body, not a Trio
-    task that the code started by itself.
+    task that the code started by itself. The children of a nursery have contexts of their own.
     """
-
-    def __init__(self, sequencer: Sequencer, attempts: Attempts, seed: int, order: int = 0) -> None:
-        # How the sequencer, the driver and the attempts see a context.
-        self.order = order
-        self.trio_task: trio.lowlevel.Task | None = None
-        self.operation: Operation | None = None
-        self.wake: Outcome[object] | None = None
-        self.marked: bool = False
-        self.parked: bool = False
-        self.resumed: bool = False
-        self.inside: bool = False
-        self.scopes: tuple[trio.CancelScope, ...] = ()
-        self._sequencer = sequencer
-        self._attempts = attempts
-        self._names = Names()
-        self._random = random.Random(derive_seed(seed, "", "random"))
-        self._uuids = random.Random(derive_seed(seed, "", "uuid"))
-        self._log = _ReplaySilentLogger(logging.getLogger("claw_actors.workflow"), self)
-
-    def __repr__(self) -> str:
-        return f"<Context of workflow {self.workflow_id!r}>"
-
-    # -- what it knows ------------------------------------------------------------------------------
-
-    @property
-    def workflow_id(self) -> str:
-        """The workflow's id."""
-        return self._sequencer.id
-
-    @property
-    def attempt(self) -> int:
-        """Which incarnation of the workflow this is, from 1."""
-        return self._sequencer.life
-
-    @property
-    def is_replaying(self) -> bool:
-        """Whether the code repeats what it did before. Never decide by it; it is for logging.
-
-        What follows the last checkpoint counts as new: nobody knows whether it was done before.
-        """
-        return self._sequencer.is_replaying
-
-    @property
-    def is_sealed(self) -> bool:
-        """Whether the instance leaves memory, so that nothing is recorded any more."""
-        return self._sequencer.sealed is not None
-
-    @property
-    def journal_length(self) -> int:
-        """How many entries of the journal have been delivered."""
-        return self._sequencer.delivered
-
-    @property
-    def log(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger that is silent while the past is replayed.
-
-        What is said after the last checkpoint before a restart may be said twice, never not at all.
-        """
-        return self._log
-
-    def now(self) -> float:
-        """Return the time of the workflow's last checkpoint, in POSIX seconds.
-
-        It stands still between checkpoints and is the same on every replay.
-
-        Raises:
-            ContextMisuseError: used from another Trio task, or in a task body.
-        """
-        self._check()
-        return self._sequencer.now
-
-    @property
-    def random(self) -> random.Random:
-        """Random numbers that are the same on every replay, and differ between workflows.
-
-        Raises:
-            ContextMisuseError: used from another Trio task, or in a task body.
-        """
-        self._check()
-        return self._random
-
-    def uuid4(self) -> uuid.UUID:
-        """Return a random UUID that is the same on every replay.
-
-        Raises:
-            ContextMisuseError: used from another Trio task, or in a task body.
-        """
-        self._check()
-        return uuid.UUID(int=self._uuids.getrandbits(128), version=4)
 
     # -- what it does -------------------------------------------------------------------------------
 
@@ -179,41 +78,10 @@ class Context:
         Cancelled (by a request to cancel the workflow), the body is cancelled and nothing but
         that is recorded.
         """
-        self._check()
-        if not isinstance(task, Task):
-            raise DefinitionError(f"{task!r} is no task; declare it with @task")
-        signature = signature_of(task.fn, task.name)
-        data = signature.encode_arguments(self._attempts.codec, args, kwargs)
-        operation = Operation(self, self._asked(task.id or task.name, task.name, EntryKind.TASK))
-        self.inside = True
-        try:
-            await self._enter()
-            self._sequencer.match(operation)
-            entry = await self._give_up_turn(operation, self._abort)
-            if entry is BEGIN:
-                entry = await self._attempts.perform(self, operation, task, signature, data)
-            else:
-                self._attempts.note_replayed(cast("Entry", entry), data)
-            return cast("R", await self._outcome_of(entry, operation, task.name, signature))
-        finally:
-            self.operation = None
-            self.inside = False
-
-    async def _outcome_of(
-        self, entry: object, operation: Operation, name: str, signature: Signature
-    ) -> object:
-        """Return a task's result, or raise what its entry says."""
-        if isinstance(entry, Entry) and not self.is_sealed:
-            if entry.status is EntryStatus.OK:
-                what = f"result of task {operation.id!r}"
-                return self._attempts.codec.decode(entry.value or b"null", signature.returns, what)
-            if entry.status is EntryStatus.FAILED:
-                error = decode_error(entry.value or b"")
-                raise TaskFailedError(operation.id, name, entry.attempt, error, entry_n=entry.n)
-        await checkpoint_if_cancelled()
-        if self.is_sealed:
-            raise self._sealed_error()
-        raise self._sequencer.diverge(f"{operation.asked}, cancelled", "no cancellation here")
+        strand, attempts = self._strand, self._surroundings.attempts
+        strand.check()
+        call = prepare(attempts.codec, task, args, kwargs)
+        return await perform(strand, attempts, asked_of(strand, call), call)
 
     async def sleep(self, seconds: float) -> None:
         """Wait, durably: the end of the sleep outlives the process, and is never early.
@@ -228,12 +96,9 @@ class Context:
 
         Cancelled, it ends at once.
         """
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            raise InvalidInputError("seconds", seconds, "a number")
-        if not 0 <= seconds < math.inf:
-            raise InvalidInputError("seconds", seconds, "a finite number, at least 0")
-        self._check()
-        await self._sleep(self._sequencer.now + seconds, float(seconds))
+        length = checked_length(seconds)
+        self._strand.check()
+        await self._sleep(self._sequencer.now + length, length)
 
     async def sleep_until(self, when: float | datetime.datetime) -> None:
         """Wait, durably, until a point in time; if it has passed, one checkpoint is made anyway.
@@ -247,124 +112,302 @@ class Context:
 
         Cancelled, it ends at once.
         """
-        if isinstance(when, datetime.datetime):
-            if when.tzinfo is None:
-                raise InvalidInputError("when", when, "a datetime with a time zone")
-            when = when.timestamp()
-        if isinstance(when, bool) or not isinstance(when, int | float) or not math.isfinite(when):
-            raise InvalidInputError("when", when, "POSIX seconds, or a datetime with a time zone")
-        deadline = float(when)
-        self._check()
+        deadline = checked_instant(when)
+        self._strand.check()
         await self._sleep(deadline, max(0.0, deadline - self._sequencer.now))
 
     async def _sleep(self, deadline: float, length: float) -> None:
-        asked = self._asked("sleep", "sleep", EntryKind.TIMER)
-        operation = Operation(self, asked, deadline, length)
-        self.inside = True
-        try:
-            await self._enter()
-            self._sequencer.match(operation)
-            await self._give_up_turn(operation, self._abort)
-        finally:
-            self.operation = None
-            self.inside = False
+        asked = self._strand.asked("sleep", "sleep", EntryKind.TIMER)
+        await self._strand.wait(Operation(self._strand, asked, deadline, length))
 
-    # -- how the runtime uses it ----------------------------------------------------------------------
+    # -- side by side -------------------------------------------------------------------------------
 
-    def begin(self, scope: trio.CancelScope) -> None:
-        """Start to be used by the current Trio task; ``scope`` is what a cancel request cancels."""
-        self.trio_task = current_task()
-        self.scopes = (scope,)
-        self._sequencer.holder = self
-        cancel = Operation(self, self._sequencer.asked(CANCEL_OP, "cancel", EntryKind.CANCEL))
-        cancel.scope = scope
-        self._sequencer.ask(cancel)
+    @asynccontextmanager
+    async def open_nursery(self, *, id: str | None = None) -> AsyncGenerator[Nursery]:
+        """Open a durable nursery: ``async with ctx.open_nursery() as nursery:``.
 
-    def fail(self, error: ClawError) -> None:
-        """Latch an error that the instance cannot go on after."""
-        self._sequencer.fail(error)
+        Its children run side by side, each with a context of its own. At most one of them runs at
+        a time, and a replay lets them run in the same order: so they may share variables. The
+        block ends when all children have ended. If one raises, or the block does, the others are
+        cancelled.
 
-    async def wait_for_entry(self) -> object:
-        """Wait for the entry of a task whose body has ended; nothing but that entry ends it."""
-        self.parked = True
-        return await wait_task_rescheduled(_refuse_abort)
+        Only this context starts children in it: ``nursery.start_soon(fn, *args)`` a function
+        ``(ctx, *args)``, ``nursery.run_soon(task, *args)`` a task.
 
-    async def give_way(self) -> None:
-        """Wait for the turn, to leave."""
-        self._sequencer.turn_for(self)
-        await self._give_up_turn(None, _refuse_abort)
+        Args:
+            id: a name set by hand, instead of ``nursery``; the ids of all that happens in it
+                begin with it.
 
-    def check_durable(self) -> None:
-        """Note a cancellation by a Trio scope, which a replay would not repeat."""
-        if self.is_sealed or any(scope.cancel_called for scope in self.scopes):
-            return
-        self.fail(
-            ContextMisuseError(
-                f"an operation of workflow {self.workflow_id!r} was cancelled by a Trio cancel"
-                " scope, which a replay could not repeat; limit a task with @task(timeout=...)"
-            )
-        )
+        Raises:
+            BaseExceptionGroup: what children and block raised, also if it is one exception only;
+                in the order in which they ended, the block last.
+            ContextMisuseError: used from another Trio task, or in a task body.
 
-    # -- the turn -----------------------------------------------------------------------------------
+        Waiting for the children is not cancelled: they are, and what they raise comes out.
+        """
+        name = "nursery" if id is None else checked_name(id, "nursery")
+        async with self._open_children(name) as children:
+            yield Nursery(children, self._surroundings.attempts.codec)
 
-    def _check(self) -> None:
-        """Refuse a use from anywhere but the workflow's own code."""
-        if isinstance(place.get(), TaskInfo):
-            raise ContextMisuseError(
-                "a task body used the context of a workflow; return a value, and let the workflow"
-                " decide"
-            )
-        if current_task() is not self.trio_task or self._sequencer.holder is not self:
-            if self.is_sealed:
-                raise self._sealed_error()
-            raise ContextMisuseError(
-                f"the context of workflow {self.workflow_id!r} was used from another Trio task;"
-                " one context does one thing at a time"
-            )
+    def _open_children(self, name: str) -> AbstractAsyncContextManager[Children]:
+        return open_children(self._strand, name, self._surroundings.attempts, self._of_child)
 
-    def _asked(self, id: str, name: str, kind: EntryKind) -> Any:
-        return self._sequencer.asked(self._names.next(id), name, kind)
+    def _of_child(self, strand: Strand) -> Context:
+        return Context(strand, self._surroundings)
 
-    def _sealed_error(self) -> InstanceSealed:
-        return InstanceSealed(self._sequencer.sealed or "it ended")
+    @overload
+    async def map(
+        self,
+        task: Task[Concatenate[T, ...], R],
+        items: Iterable[T],
+        limit: int | None = None,
+        return_exceptions: Literal[False] = False,
+    ) -> list[R]: ...
+    @overload
+    async def map(
+        self,
+        task: Task[Concatenate[T, ...], R],
+        items: Iterable[T],
+        limit: int | None = None,
+        *,
+        return_exceptions: bool,
+    ) -> list[R | TaskFailedError]: ...
+    @overload
+    async def map(
+        self,
+        task: Task[Concatenate[T, ...], R],
+        items: Iterable[T],
+        limit: int | None,
+        return_exceptions: bool,
+    ) -> list[R | TaskFailedError]: ...
+    async def map(
+        self,
+        task: Task[Concatenate[T, ...], R],
+        items: Iterable[T],
+        limit: int | None = None,
+        return_exceptions: bool = False,
+    ) -> list[R] | list[R | TaskFailedError]:
+        """Run a task for each item, side by side, and return the results in the order of items.
 
-    async def _enter(self) -> None:
-        try:
-            await checkpoint_if_cancelled()  # already cancelled: keeps the turn, asks for nothing
-        except trio.Cancelled:
-            self.check_durable()
-            raise
-        if self.is_sealed:
-            raise self._sealed_error()
+        The first failure cancels the others. Ids are ``map/charge``, ``map/charge#2``.
 
-    async def _give_up_turn(self, operation: Operation | None, abort: Any) -> object:
-        """Ask for something, let others run, and come back when woken: perhaps without parking."""
-        sequencer = self._sequencer
-        self.operation, self.wake = operation, None
-        self.marked = self.resumed = False
-        sequencer.holder = None
-        if operation is not None:
-            sequencer.giving_up = self  # a task may begin while it is being asked for
-            sequencer.ask(operation)
-        sequencer.pump_for(self)
-        if not self.resumed:
-            self.parked = True
-            return await wait_task_rescheduled(abort)
-        if sequencer.turns % YIELD_EVERY == 0:
-            await cancel_shielded_checkpoint()
-        if self.wake is None:
-            await checkpoint_if_cancelled()  # cancelled before it had parked
-            return None
-        return self.wake.unwrap()
+        Args:
+            task: declared with ``@task``; it gets one item as its argument.
+            items: any iterable; none gives ``[]``.
+            limit: how many may run at a time; all by default.
+            return_exceptions: put failures among the results, and run everything to its end.
 
-    def _abort(self, raise_cancel: RaiseCancelT) -> Abort:
-        if self.marked:
-            self.wake = self.wake or capture(raise_cancel)
-        else:
-            self.check_durable()
-            self._sequencer.cancelled(self, capture(raise_cancel))
-        return Abort.FAILED  # the sequencer wakes it in its turn
+        Raises:
+            ExceptionGroup: of the :exc:`TaskFailedError` of a task that failed; of more than one
+                if others failed while they were cancelled.
+            InvalidArgumentsError, SerializationError, PayloadTooLargeError: an item does not fit;
+                nothing was started.
+            InvalidInputError: the limit is not possible.
+            DefinitionError, NonDeterminismError, ContextMisuseError: see :meth:`run`.
+
+        Cancelled, it cancels the tasks, and ends when they have.
+        """
+        self._strand.check()
+        if limit is not None and (
+            isinstance(limit, bool) or not isinstance(limit, int) or limit < 1
+        ):
+            raise InvalidInputError("limit", limit, "a whole number, at least 1, or None")
+        codec = self._surroundings.attempts.codec
+        calls = [prepare(codec, cast("Task[..., R]", task), (item,), {}) for item in items]
+        await self._strand.checkpoint()
+        opening = self._open_children("map")
+        return await map_calls(self._strand, opening, calls, limit, return_exceptions)
+
+    # Two to four lanes of different results give their union, which a checker would not infer from
+    # the last signature. That begins at five: mypy gives up where two signatures fit a lambda.
+    @overload
+    async def race(self, lane: Lane[R], /, *, first_success: bool = False) -> R: ...
+    @overload
+    async def race(
+        self, lane: Lane[R], second: Lane[R2], /, *, first_success: bool = False
+    ) -> R | R2: ...
+    @overload
+    async def race(
+        self, lane: Lane[R], second: Lane[R2], third: Lane[R3], /, *, first_success: bool = False
+    ) -> R | R2 | R3: ...
+    @overload
+    async def race(
+        self,
+        lane: Lane[R],
+        second: Lane[R2],
+        third: Lane[R3],
+        fourth: Lane[R4],
+        /,
+        *,
+        first_success: bool = False,
+    ) -> R | R2 | R3 | R4: ...
+    @overload
+    async def race(
+        self,
+        lane: Lane[R],
+        second: Lane[R],
+        third: Lane[R],
+        fourth: Lane[R],
+        fifth: Lane[R],
+        /,
+        *lanes: Lane[R],
+        first_success: bool = False,
+    ) -> R: ...
+    async def race(self, *lanes: Lane[object], first_success: bool = False) -> object:
+        """Run functions side by side; the first to end decides, and the others are cancelled.
+
+        A lane is an async function of a context, as in
+        ``await ctx.race(ask_ada, lambda ctx: ctx.run(ask, "bob"))``.
+        Ids are ``race/ask_ada``, ``race/child``.
+
+        Args:
+            lanes: at least one.
+            first_success: a lane that fails decides nothing, as long as another runs.
+
+        Returns:
+            What the first to end has returned, when the others have unwound.
+
+        Raises:
+            ExceptionGroup: of the failure that decided; with ``first_success``, of the failures
+                of all lanes, in their order. A lane fails with what would fail the workflow
+                (:exc:`TaskFailedError`, :exc:`DeadlineExceededError`, :exc:`WorkflowFailure` and
+                what ``@workflow(failures=...)`` names). Any other exception of a lane is a
+                mistake: it cancels the race in either case, and is not hidden by who has won.
+            InvalidInputError: there is no lane.
+            DefinitionError, ContextMisuseError: see ``Nursery.start_soon``.
+
+        Cancelled, it cancels the lanes, and ends when they have.
+        """
+        self._strand.check()
+        if not lanes:
+            raise InvalidInputError("lanes", (), "at least one function (ctx)")
+        await self._strand.checkpoint()
+        opening = self._open_children("race")
+        return await race_lanes(opening, lanes, self._surroundings.failures, first_success)
+
+    async def wait_until(self, predicate: Callable[[], object]) -> None:
+        """Wait until a condition is true; it still is when this returns.
+
+        Nothing is written. The predicate is asked after each step of the instance, while no code
+        of it runs; of those who wait, the first whose condition is true goes on.
+
+        Args:
+            predicate: a plain function that looks at variables, which other children change. It
+                must not use ``ctx``. If it raises, that is raised here.
+
+        Raises:
+            DefinitionError: it is an async function.
+            ContextMisuseError: used from another Trio task, or in a task body.
+
+        Cancelled, it ends at once.
+        """
+        self._strand.check()
+        if not callable(predicate) or inspect.iscoroutinefunction(predicate):
+            raise DefinitionError(f"{predicate!r} is no plain function without arguments")
+        await self._strand.wait_until(predicate)
+
+    def lock(self) -> Lock:
+        """Make a lock for children to hold in turn: ``async with lock:``."""
+        self._strand.check()
+        return Lock(self._sequencer)
+
+    def event(self) -> Event:
+        """Make an event for children to wait for."""
+        self._strand.check()
+        return Event(self._sequencer)
+
+    def semaphore(self, value: int) -> Semaphore:
+        """Make a semaphore with that many places: ``async with semaphore:``.
+
+        Raises:
+            InvalidInputError: a negative number.
+        """
+        self._strand.check()
+        return Semaphore(self._sequencer, value)
+
+    def channel(self, capacity: int) -> Channel[T]:  # pyright: ignore[reportInvalidTypeVarUse]
+        """Make a channel between children: ``parcels: Channel[Parcel] = ctx.channel(10)``.
+
+        Args:
+            capacity: how many values may be in it; 0 hands each from sender to receiver.
+
+        Raises:
+            InvalidInputError: a negative number.
+        """
+        self._strand.check()
+        return Channel(self._sequencer, capacity)
+
+    # -- limits -------------------------------------------------------------------------------------
+
+    def move_on_after(self, seconds: float) -> AbstractContextManager[CancelScope]:
+        """Limit a block, durably: ``with ctx.move_on_after(60) as scope:``.
+
+        When the time is up, the block is cancelled, and the code goes on after it;
+        ``scope.cancelled_caught`` tells. The deadline is ``ctx.now()`` plus that length. It
+        outlives the process, and what was cut short once is cut short again on every replay.
+
+        Args:
+            seconds: how long the block may take, from the workflow's last checkpoint. With 0 it
+                is cancelled from the start.
+
+        Raises:
+            InvalidInputError: a negative or infinite length.
+            NonDeterminismError: the journal says that something else came here.
+            ContextMisuseError: used from another Trio task, or in a task body.
+        """
+        length = checked_length(seconds)
+        self._strand.check_open()
+        return open_deadline(self._strand, "move_on_after", self._sequencer.now + length, length)
+
+    def move_on_at(self, when: float | datetime.datetime) -> AbstractContextManager[CancelScope]:
+        """Limit a block until a point in time; see :meth:`move_on_after`.
+
+        Args:
+            when: POSIX seconds, or a datetime with a time zone. If that has passed at the last
+                checkpoint, the block is cancelled from the start.
+
+        Raises:
+            InvalidInputError: a datetime without time zone, or no finite number.
+            NonDeterminismError, ContextMisuseError: see :meth:`move_on_after`.
+        """
+        deadline = checked_instant(when)
+        self._strand.check_open()
+        length = max(0.0, deadline - self._sequencer.now)
+        return open_deadline(self._strand, "move_on_at", deadline, length)
+
+    def fail_after(self, seconds: float) -> AbstractContextManager[CancelScope]:
+        """Limit a block, and raise if it was cut short; see :meth:`move_on_after`.
+
+        Raises:
+            DeadlineExceededError: after the block, if it was cut short.
+            InvalidInputError, NonDeterminismError, ContextMisuseError: see :meth:`move_on_after`.
+        """
+        length = checked_length(seconds)
+        self._strand.check_open()
+        deadline = self._sequencer.now + length
+        return _failing(open_deadline(self._strand, "fail_after", deadline, length))
+
+    @asynccontextmanager
+    async def shield(self) -> AsyncGenerator[None]:
+        """Protect durable clean-up: ``async with ctx.shield():``.
+
+        In the block operations go on although the workflow, a scope or a nursery around it has
+        been cancelled. Scopes inside of the block work as ever: give it a deadline. When the
+        instance leaves memory (at a shutdown, say) the block is left, too: nothing is recorded
+        any more, and the next incarnation does it again.
+
+        Raises:
+            InstanceSealed: the instance leaves memory.
+            ContextMisuseError: used from another Trio task, or in a task body.
+        """
+        self._strand.check_open()
+        with open_shield(self._strand):
+            yield
 
 
-def _refuse_abort(_: RaiseCancelT) -> Abort:
-    return Abort.FAILED
+@contextmanager
+def _failing(opening: AbstractContextManager[CancelScope]) -> Generator[CancelScope]:
+    with opening as scope:
+        yield scope
+    if scope.cancelled_caught:
+        raise DeadlineExceededError(scope.deadline)

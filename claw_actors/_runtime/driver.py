@@ -18,7 +18,7 @@ from ..errors import ForeignAwaitError
 if TYPE_CHECKING:
     from types import CodeType
 
-    from .context import Context
+    from .strand import Strand
 
 __all__ = ["Driver"]
 
@@ -54,9 +54,9 @@ class _Refused(enum.Enum):
 class Driver(Generic[T]):
     """Awaits a coroutine of workflow code on behalf of one context."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], context: Context) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], strand: Strand) -> None:
         self._coroutine = coroutine
-        self._context = context
+        self._strand = strand
 
     def __await__(self) -> Generator[Any, Any, T]:
         value: Any = None
@@ -73,9 +73,9 @@ class Driver(Generic[T]):
             error, value = None, None
             refusal: ForeignAwaitError | None = None
             # Code that is being unwound may clean up as it likes: nothing of it is recorded.
-            if not self._context.inside and not self._context.is_sealed:
+            if not self._strand.inside and not self._strand.is_sealed:
                 refusal = ForeignAwaitError(_where(self._coroutine))
-                self._context.fail(refusal)
+                self._strand.fail(refusal)
                 refused = self._unregister(trap, refusal)
                 if refused is _Refused.NOW:
                     error = refusal

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 import trio
 
-from .._core.failures import describe, leaves
+from .._core.failures import behind, consists_of, describe, leaves
 from .._core.journal import END_OP, Entry, EntryKind, EntryStatus
 from .._core.lifecycle import Event, Status, apply
 from .._core.replay import Past
 from ..errors import (
     ClawError,
+    DeadlineExceededError,
     InstanceSealed,
     PayloadTooLargeError,
     SerializationError,
@@ -25,14 +26,17 @@ from ..storage.codec import Codec, encode_error
 from ..storage.operations import Advance
 from ..storage.records import RowChange
 from ..task_context import Place, place
+from .bearings import Surroundings
+from .context import Context
 from .driver import Driver
 from .signatures import signature_of
+from .strand import Strand
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from ..definitions import Workflow
-    from .context import Context
+    from .attempts import Attempts
     from .sequencer import Sequencer
     from .signatures import Signature
 
@@ -60,20 +64,8 @@ _CANCELLED = _Outcome(Event.CANCEL, EntryStatus.CANCELLED, None)
 
 def _fatal_entry(error: BaseException) -> int | None:
     """Find the entry of the first task failure behind an error, so that a retry can void it."""
-    seen: set[int] = set()
-    found: list[int] = []
-    behind = [error]
-    while behind:
-        one = behind.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        if isinstance(one, TaskFailedError):
-            found.append(one.entry_n)
-        if isinstance(one, BaseExceptionGroup):
-            behind += cast("tuple[BaseException, ...]", one.exceptions)
-        behind += [part for part in (one.__cause__, one.__context__) if part is not None]
-    return min(found, default=None)
+    failed = [one.entry_n for one in behind(error) if isinstance(one, TaskFailedError)]
+    return min(failed, default=None)
 
 
 def _failed(error: Exception) -> _Outcome:
@@ -94,13 +86,17 @@ class Incarnation:
         self,
         workflow: Workflow[..., object],
         sequencer: Sequencer,
-        context: Context,
+        attempts: Attempts,
+        seed: int,
         past: Past,
         codec: Codec,
     ) -> None:
         self.sequencer = sequencer
         self._workflow = workflow
-        self._context = context
+        self._strand = Strand(sequencer)
+        # What fails the workflow at once; any other exception is a crash.
+        self._failures = (TaskFailedError, DeadlineExceededError, *workflow.all_failures)
+        self._context = Context(self._strand, Surroundings(attempts, seed, self._failures))
         self._past = past
         self._codec = codec
 
@@ -158,13 +154,13 @@ class Incarnation:
         value: object = None
         try:
             with trio.CancelScope() as scope:
-                self._context.begin(scope)
+                self._strand.begin(scope)
                 args, kwargs = self._arguments(signature)
                 # A coroutine: @workflow takes nothing but async functions.
                 called = workflow.fn(self._context, *args, **kwargs)
-                value = await Driver(cast("Coroutine[Any, Any, object]", called), self._context)
+                value = await Driver(cast("Coroutine[Any, Any, object]", called), self._strand)
         except Exception as error:
-            if not self._is_failure(error):
+            if not consists_of(error, self._failures):
                 raise
             return _failed(error)
         if sequencer.sealed is not None or sequencer.cancel_requested:
@@ -183,10 +179,6 @@ class Incarnation:
             # The code cannot be called any more; another attempt would not mend that.
             self.sequencer.fail(error)
             raise
-
-    def _is_failure(self, error: Exception) -> bool:
-        failures: tuple[type[Exception], ...] = (TaskFailedError, *self._workflow.all_failures)
-        return all(isinstance(part, failures) for part in leaves(error))
 
     async def _finish(self, outcome: _Outcome) -> Status | None:
         """Record the end, unless the instance has been sealed.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
     from .._core.journal import Entry
     from ..storage.actor import Write
-    from .context import Context
+    from .strand import Strand
     from .timers import Timer
 
-__all__ = ["BEGIN", "Begin", "Operation"]
+__all__ = ["BEGIN", "Awaited", "Begin", "Condition", "Operation"]
 
 
 class Begin:
@@ -31,20 +32,22 @@ BEGIN: Final = Begin()
 
 @attrs.define(eq=False)
 class Operation:
-    """One thing that a context, or a scope, has asked for and not yet got.
+    """One thing that a context, or a scope, has asked for and not yet got: it ends by an entry.
 
     Attributes:
-        context: who asked.
+        strand: who asked.
         asked: what was asked for.
-        deadline, length: of a sleep: when it is over, in POSIX seconds, and how long it is.
-        scope: of a request to cancel: what it cancels. Nobody waits for such an operation.
+        deadline, length: of a sleep or a scope: when it is over, in POSIX seconds, and how long
+            it is.
+        scope: of a deadline, or a request to cancel: what it cancels. Nobody waits for such an
+            operation.
         begun: of a task: whether its body was told to run; then only its own entry ends it.
         entry: the entry that ends it, once that is known.
         write: its own entry on its way to storage.
         timer: its deadline, being watched.
     """
 
-    context: Context
+    strand: Strand
     asked: Asked
     deadline: float = math.inf
     length: float = 0.0
@@ -63,3 +66,20 @@ class Operation:
     def is_task(self) -> bool:
         """Whether it ends by its own entry only."""
         return self.asked.kind is EntryKind.TASK
+
+
+@attrs.define(eq=False)
+class Condition:
+    """Something that a context waits for to become true; nothing is written about it.
+
+    Attributes:
+        strand: who waits.
+        predicate: what tells whether it is true.
+    """
+
+    strand: Strand
+    predicate: Callable[[], object]
+
+
+Awaited: TypeAlias = Operation | Condition
+"""What a strand can wait for."""

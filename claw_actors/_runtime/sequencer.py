@@ -1,14 +1,16 @@
-"""Who has the turn, and what is delivered next: the order inside one instance.
+"""What is delivered next, and to whom: the order inside one instance.
 
 The rules, which make a replay do what the first run did:
 
 1. *Turn.* At most one context of an instance runs at a time. It gives up the turn only by
-   waiting in an operation, or by ending. Next come contexts that were cancelled, in order of
-   creation; then the owner of the next journal entry, in commit order. Task bodies run outside
-   the turn.
+   waiting in an operation, joining its nursery, or ending. Next come contexts that were cancelled
+   or started, or whose children are done, in order of creation; then those whose ``wait_until``
+   came true, in the order in which they asked; then the owner of the next journal entry, in
+   commit order. Task bodies run outside the turn.
 2. The past and the live commits are one queue, served here. A task that was started ends only by
-   its own entry; a sleep that ends otherwise withdraws its write, or gives up its entry. An entry
-   that nobody asks for is divergence.
+   its own entry: its outcome, or *cancelled* once its body has unwound. A sleep or a deadline that
+   ends otherwise withdraws its write, or gives up its entry. An entry that nobody asks for is
+   divergence.
 3. While the past lasts no task body and no timer starts; after it, overdue deadlines in order of
    deadline, then the bodies.
 4. ``Cancelled`` enters workflow code only with the turn: abort functions answer ``FAILED``, and
@@ -22,16 +24,16 @@ actor after a commit, in the timer task, or in a context that has just given up 
 
 from __future__ import annotations
 
-import heapq
 import logging
+import math
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import outcome
 import trio
 
-from .._core.journal import Entry, EntryKind, EntryStatus
-from .._core.lifecycle import Status
+from .._core.journal import CRASH_OP, Entry, EntryKind, EntryStatus, outlives
 from .._core.replay import Asked, Past, compare, describe_entry
 from ..errors import (
     ClawError,
@@ -41,17 +43,19 @@ from ..errors import (
     NotFoundError,
     StaleWriteError,
 )
-from ..storage.operations import Advance
-from ..storage.records import RowChange
-from .operation import BEGIN, Operation
-from .outbox import Outbox
+from ..storage.actor import fresh
+from .operation import BEGIN, Condition, Operation
+from .turns import Turns
+from .waiting import Waiting
+from .writes import Writes
 
 if TYPE_CHECKING:
     from .._core.journal import OpenTask
     from ..storage.actor import StorageActor
-    from ..storage.operations import Result
+    from ..storage.operations import Advance, Result
     from ..storage.records import WorkflowRow
-    from .context import Context
+    from .operation import Awaited
+    from .strand import Strand
     from .timers import Timers
 
 __all__ = ["Sequencer"]
@@ -78,8 +82,9 @@ class Sequencer:
         on_progress: Callable[[], None],
         due_by: float,
     ) -> None:
-        assert row.id is not None
-        self.id: str = row.id
+        self.turns: Turns = Turns()
+        self.writes: Writes = Writes(row, storage, on_refused=self.refused, on_progress=on_progress)
+        self.id: str = self.writes.id
         self.pk: int = row.pk
         self.life: int = row.life
         self.storage: StorageActor = storage
@@ -98,13 +103,11 @@ class Sequencer:
         # Numbers of the last entry delivered, and of the last one committed.
         self.delivered: int = past.start.n
         self.committed_n: int = past.last_n
+        # The scopes of nurseries that an exception has cancelled, each with the number of the last
+        # entry delivered when it was raised.
+        self.unwinding: dict[trio.CancelScope, int] = {}
+        # Task bodies that run, or wait for their next attempt.
         self.bodies: int = 0
-        self.turns: int = 0
-        # Invariant: None, or the only context whose code runs.
-        self.holder: Context | None = None
-        # The context that gives up its turn right now, and has not parked yet.
-        self.giving_up: Context | None = None
-        self._outbox = Outbox()
         self._park_after = park_after
         self._max_journal_entries = max_journal_entries
         self._on_progress = on_progress
@@ -114,15 +117,10 @@ class Sequencer:
         self._past_n = past.last_n
         self._recorded = past.by_op
         self._given_up: set[int] = set()
-        self._open: dict[str, Operation] = {}
+        self._waiting = Waiting()
+        self._open = self._waiting.operations
         self._late: list[Operation] = []
-        self._runnable: list[tuple[int, Context]] = []
         self._on_seal: dict[Callable[[], None], None] = {}
-        self._unsettled = 0
-        self._settled = trio.Event()
-        # What the stored row says that the next write has to set right.
-        self._stored_waiting = row.status is Status.WAITING
-        self._recovery_counted = row.recoveries > 0
         storage.listen(row.pk, self)
 
     @property
@@ -136,7 +134,7 @@ class Sequencer:
             entry.n <= self._past_n and entry.n not in self._given_up for entry in self._queue
         )
 
-    # -- the turn ---------------------------------------------------------------------------------
+    # -- what is next -----------------------------------------------------------------------------
 
     def pump(self) -> None:
         """Give the turn to the next. Called after a commit that concerns this instance."""
@@ -149,39 +147,40 @@ class Sequencer:
             failure.__cause__ = error
             self.fail(failure)
 
-    def pump_for(self, context: Context | None) -> None:
-        """Give the turn to the next; ``context`` has just given it up and has not parked yet."""
-        self.giving_up = context
-        while self.holder is None:
-            if self._runnable:
-                self._turn(heapq.heappop(self._runnable)[1])
+    def pump_for(self, strand: Strand | None) -> None:
+        """Give the turn to the next; ``strand`` has just given it up and has not parked yet."""
+        turns = self.turns
+        turns.giving_up = strand
+        while turns.holder is None:
+            if turns.give_to_next():
+                pass
             elif self.sealed is not None:
                 break
+            elif self._resume_first_true():
+                pass
             elif self._queue:
                 self._consume(self._queue[0])
             elif not self.replaying or not self._catch_up():
                 break
-        self.giving_up = None
+        turns.giving_up = None
         self._send_notes_if_quiescent()
         self._park_if_idle()
 
-    def turn_for(self, context: Context) -> None:
-        """Let a context run when the turn is free."""
-        heapq.heappush(self._runnable, (context.order, context))
+    @property
+    def is_judging(self) -> bool:
+        """Whether the author's code that runs is a predicate."""
+        return self._waiting.is_judging
 
-    def _turn(self, context: Context) -> None:
-        self.holder = context
-        self.turns += 1
-        self._wake(context)
-
-    def _wake(self, context: Context) -> None:
-        if context is self.giving_up:
-            context.resumed = True  # it has not parked: it goes on by itself
-        else:
-            context.parked = False
-            wake = context.wake or outcome.Value(None)
-            assert context.trio_task is not None
-            trio.lowlevel.reschedule(context.trio_task, wake)
+    def _resume_first_true(self) -> bool:
+        """Give the turn to the first context whose condition is true, or cannot be judged."""
+        found = self._waiting.first_true()
+        if found is None:
+            return False
+        condition, judged = found
+        self._waiting.remove(condition)
+        condition.strand.wake = judged
+        self.turns.give(condition.strand)
+        return True
 
     def _consume(self, entry: Entry) -> None:
         if entry.n in self._given_up:
@@ -189,7 +188,7 @@ class Sequencer:
             return
         operation = self._open.get(entry.op)
         if operation is None and entry.kind is not EntryKind.CANCEL:
-            waiting = ", ".join(str(one.asked) for one in self._open.values() if not one.scope)
+            waiting = ", ".join(str(one.asked) for one in self.open_operations())
             self.diverge(describe_entry(entry), waiting or "nothing")
             return
         self._queue.popleft()
@@ -201,8 +200,11 @@ class Sequencer:
         assert operation is not None
         operation.entry = None
         self.close(operation)
-        operation.context.wake = outcome.Value(entry)
-        self._turn(operation.context)
+        if operation.scope is not None:
+            self._strike(operation.scope, f"the deadline of {operation.id} has passed")
+            return
+        operation.strand.wake = outcome.Value(entry)
+        self.turns.give(operation.strand)
 
     def _cancel(self, operation: Operation | None, entry: Entry) -> None:
         if self.cancel_requested:
@@ -211,14 +213,18 @@ class Sequencer:
         assert operation is not None
         assert operation.scope is not None
         self.close(operation)
-        operation.scope.cancel(reason="the workflow was cancelled")  # abort functions run in here
-        context = self.giving_up
-        if context and context.operation and trio.current_effective_deadline() == -float("inf"):
-            self.cancelled(context, None)  # it has not parked, so no abort function was called
+        self._strike(operation.scope, "the workflow was cancelled")
+
+    def _strike(self, scope: trio.CancelScope, reason: str) -> None:
+        """Cancel a durable scope: it marks those who wait in it, and they come in their turn."""
+        scope.cancel(reason=reason)  # abort functions run in here
+        strand = self.turns.giving_up
+        if strand and strand.operation and trio.current_effective_deadline() == -math.inf:
+            self.cancelled(strand, None)  # it has not parked, so no abort function was called
 
     def _catch_up(self) -> bool:
         """The past is consumed. What fell due meanwhile comes first; then effects and timers."""
-        if self._unsettled:
+        if self.writes.unsettled:
             return False
         now = max(self.wall(), self._due_by)
         late = [operation for operation in self._late if operation.id in self._open]
@@ -256,32 +262,34 @@ class Sequencer:
         """Say what is asked for, and when in the order of things."""
         return Asked(op, name, kind, self.delivered)
 
-    def ask(self, operation: Operation) -> None:
+    def ask(self, awaited: Awaited) -> None:
         """Have an operation begin: now, or once the past is over, if it is not in the past."""
-        self._open[operation.id] = operation
-        if operation.entry is None and operation.scope is None:
-            if self.replaying:
-                self._late.append(operation)
-            else:
-                self._start(operation)
-
-    def close(self, operation: Operation) -> None:
-        """It is over, or nobody wants it any more: stop it, withdraw its write, or give it up."""
-        if self._open.pop(operation.id, None) is None:
+        self._waiting.add(awaited)
+        if isinstance(awaited, Condition):
             return
-        if operation.entry is not None:
-            self._given_up.add(operation.entry.n)
-        write = operation.write
-        if write is not None and not operation.is_task and self.storage.withdraw(write):
-            self._settle(operation)
-        if operation.timer is not None:
-            operation.timer.cancel()
+        if awaited.entry is None and awaited.asked.kind is not EntryKind.CANCEL:
+            if self.replaying:
+                self._late.append(awaited)
+            else:
+                self._start(awaited)
+
+    def close(self, awaited: Awaited) -> None:
+        """It is over, or nobody wants it any more: stop it, withdraw its write, or give it up."""
+        if not self._waiting.remove(awaited) or isinstance(awaited, Condition):
+            return
+        if awaited.entry is not None:
+            self._given_up.add(awaited.entry.n)
+        write = awaited.write
+        if write is not None and not awaited.is_task and self.writes.withdraw(write):
+            awaited.write = None
+        if awaited.timer is not None:
+            awaited.timer.cancel()
 
     def _start(self, operation: Operation) -> None:
         if operation.is_task:
             operation.begun = True
-            operation.context.wake = outcome.Value(BEGIN)
-            self._wake(operation.context)  # without the turn
+            operation.strand.wake = outcome.Value(BEGIN)
+            self.turns.wake(operation.strand)  # without the turn
         else:
             operation.timer = self.timers.at(
                 operation.deadline, lambda: self._timer_due(operation), length=operation.length
@@ -303,9 +311,32 @@ class Sequencer:
             ),
         )
 
+    def void(self, cut_off: Entry) -> None:
+        """Have a task that was cut off count as not done, with all that followed from it.
+
+        It was cancelled because of an exception that this life has not seen.
+        """
+        gone = {entry.n for entry in self._queue if not outlives(entry, cut_off.n)}
+        self._queue = deque(entry for entry in self._queue if entry.n not in gone)
+        self._recorded = {op: one for op, one in self._recorded.items() if one.n not in gone}
+        for operation in self._open.values():
+            if operation.entry is not None and operation.entry.n in gone:
+                operation.entry = None
+                self._late.append(operation)
+        note = Entry(
+            CRASH_OP,
+            "note",
+            EntryKind.NOTE,
+            EntryStatus.VOID,
+            max(self.wall(), self.now),
+            life=self.life,
+            ref=cut_off.n,
+        )
+        self.writes.post(self.writes.advance(entries=(note,)), self.writes.settle)
+
     def open_operations(self) -> list[Operation]:
-        """Return what contexts wait for."""
-        return [operation for operation in self._open.values() if operation.scope is None]
+        """Return what contexts wait for, of what ends by an entry."""
+        return self._waiting.unscoped()
 
     def drain(self) -> None:
         """Deliver what is left when the workflow's function has ended.
@@ -313,42 +344,27 @@ class Sequencer:
         A request to cancel that was committed before the end counts; any other entry is one that
         nobody asks for.
         """
-        holder, self.holder = self.holder, None
+        holder, self.turns.holder = self.turns.holder, None
         self.pump_for(None)
-        self.holder = holder
+        self.turns.holder = holder
 
     # -- writes -----------------------------------------------------------------------------------
 
     def post(self, operation: Operation, entry: Entry, *, closed: tuple[str, ...] = ()) -> None:
         """Send an operation's own entry to storage; it is delivered when it is committed."""
-        self._unsettled += 1
-        operation.write = self.storage.post(
+        operation.write = self.writes.post(
             # A timer's write may be withdrawn, and what goes with it would be lost.
-            self.advance(entries=(entry,), closed=closed, with_notes=operation.is_task),
+            self.writes.advance(entries=(entry,), closed=closed, with_notes=operation.is_task),
             lambda result: self._settle(operation, result),
         )
 
-    def advance(
-        self,
-        *,
-        entries: tuple[Entry, ...] = (),
-        opened: tuple[OpenTask, ...] = (),
-        closed: tuple[str, ...] = (),
-        with_notes: bool = True,
-    ) -> Advance:
-        """Make a write of this incarnation, with all that has been waiting for one.
+    def _settle(self, operation: Operation, result: Result) -> None:
+        operation.write = None
+        self.writes.settle(result)
 
-        These are the corrections of the row, and the notes.
-        """
-        if with_notes and self._outbox:
-            opened = (*self._outbox.take(), *opened)
-        change: RowChange | None = None
-        if self._stored_waiting:
-            change = RowChange(status=Status.RUNNING, wake_at=None, recoveries=0)
-        elif self._recovery_counted:
-            change = RowChange(recoveries=0)
-        self._stored_waiting = self._recovery_counted = False
-        return Advance(self.pk, self.id, self.life, entries, opened, closed, change)
+    def advance(self, opened: tuple[OpenTask, ...]) -> Advance:
+        """Make a write of open work."""
+        return self.writes.advance(opened=opened)
 
     def committed(self, entry: Entry) -> None:
         """Take note of an entry, own or from outside. Called by the storage actor."""
@@ -369,22 +385,9 @@ class Sequencer:
             operation.entry = entry
             self._queue.append(entry)
 
-    def _settle(self, operation: Operation, result: Result | None = None) -> None:
-        operation.write = None
-        self._settle_one(result)
-
-    def _settle_one(self, result: Result | None) -> None:
-        self._unsettled -= 1
-        if not self._unsettled:
-            self._settled.set()
-        if isinstance(result, ClawError):
-            self.refused(result)
-
     async def wait_settled(self) -> None:
         """Wait until storage has answered every write: then nothing of this life is under way."""
-        while self._unsettled:
-            self._settled = trio.Event()
-            await self._settled.wait()
+        await self.writes.wait_settled()
 
     def refused(self, error: ClawError) -> None:
         """A write of this incarnation was refused, so it is not the one that may write any more."""
@@ -398,67 +401,46 @@ class Sequencer:
 
     def _park_if_idle(self) -> None:
         """Tell storage that there is nothing to do until a time ahead, if that is so."""
-        waiting = self.open_operations()
-        idle = not (self.holder or self.sealed or self.replaying or self._unsettled or self.bodies)
-        if not idle or self._stored_waiting or not waiting or any(one.is_task for one in waiting):
+        if self.turns.holder or self.bodies or self._waiting.tasks or self.writes.unsettled:
             return
-        wake_at = min(operation.deadline for operation in waiting)
-        if wake_at - self.wall() <= self._park_after:
+        if self.sealed or self.replaying or self.writes.is_parked:
             return
-        self._stored_waiting, self._recovery_counted = True, False
-        self._unsettled += 1
-        change = RowChange(status=Status.WAITING, wake_at=wake_at, recoveries=0)
-        # Only if nothing has arrived meanwhile: what arrives later makes the row due by itself.
-        park = Advance(self.pk, self.id, self.life, change=change, expect_n=self.committed_n)
-        self.storage.post(park, self._parked)
+        wake_at = self._waiting.next_deadline()
+        if self._park_after < wake_at - self.wall() < math.inf:
+            self.writes.park(wake_at, self.committed_n)
 
     def note(self, task: OpenTask) -> None:
         """Note how a task stands: with the next write, or now if the instance is quiescent."""
-        self._outbox.put(task)
+        self.writes.notes.put(task)
         self._send_notes_if_quiescent()
 
     def withdraw_note(self, op: str) -> bool:
         """Take back a note about a task; ``False`` if there is none, or it is on its way."""
-        return self._outbox.withdraw(op)
+        return self.writes.notes.withdraw(op)
 
     def _send_notes_if_quiescent(self) -> None:
-        if self._outbox and not (self.holder or self.sealed or self._unsettled):
-            self._unsettled += 1
-            # Nothing but the notes: that a body runs for long is no sign of progress.
-            notes = Advance(self.pk, self.id, self.life, opened=self._outbox.take())
-            self.storage.post(notes, self._settle_one)
+        if not (self.turns.holder or self.sealed or self.writes.unsettled):
+            self.writes.send_notes()
 
     def note_healthy(self) -> None:
         """It has run for a while after a recovery: that recovery counts no more."""
-        if self._recovery_counted and self.sealed is None:
-            self._unsettled += 1
-            self.storage.post(self.advance(), self._noted)
-
-    def _noted(self, result: Result) -> None:
-        self._settle_one(result)
-        self._on_progress()
-
-    def _parked(self, result: Result) -> None:
-        if isinstance(result, StaleWriteError) and result.what == "journal":
-            self._stored_waiting = False
-            self._settle_one(None)
-        else:
-            self._noted(result)
+        if self.sealed is None:
+            self.writes.note_healthy()
 
     # -- cancellation, leaving, failing -------------------------------------------------------------
 
-    def cancelled(self, context: Context, wake: outcome.Outcome[object] | None) -> None:
-        """``context`` will see ``Cancelled`` when its turn comes.
+    def cancelled(self, strand: Strand, wake: outcome.Outcome[object] | None) -> None:
+        """``strand`` will see ``Cancelled`` when its turn comes.
 
         Called by Trio while it walks its own sets: marks only, runs nothing.
         """
-        operation = context.operation
-        assert operation is not None
-        if operation.is_task and self.sealed is None:
+        awaited = strand.operation
+        assert awaited is not None
+        if isinstance(awaited, Operation) and awaited.is_task and self.sealed is None:
             return  # it ends by its own entry
-        context.marked, context.wake = True, wake
-        self.close(operation)
-        self.turn_for(context)
+        strand.marked, strand.wake = True, wake
+        self.close(awaited)
+        self.turns.queue(strand)
 
     def seal(self, why: str, *, at_once: bool = False) -> None:
         """Nothing starts and nothing is delivered from now on.
@@ -484,22 +466,22 @@ class Sequencer:
         """Unwind the instance's code; it is sealed."""
         assert self.sealed is not None
         self.leave_scope.cancel(reason=self.sealed)
-        for operation in self.open_operations():
-            context = operation.context
+        for awaited in self._waiting.awaited():
             # What waits behind a shield of the author's, or for its own entry.
-            if context.operation is operation and context.parked and not context.marked:
-                wake = None if operation.is_task else outcome.Error(InstanceSealed(self.sealed))
-                self.cancelled(context, wake)
+            if awaited.strand.parked:
+                is_task = isinstance(awaited, Operation) and awaited.is_task
+                wake = None if is_task else outcome.Error(InstanceSealed(self.sealed))
+                self.cancelled(awaited.strand, wake)
         self.pump_for(None)
 
     def fail(self, error: ClawError) -> None:
         """The instance cannot go on, for a reason that a respawn would not mend. Latched."""
         self.failure = self.failure or error
         self.seal(str(error), at_once=True)
-        for operation in self.open_operations():
-            context = operation.context
-            if context.operation is operation and not operation.begun and not context.marked:
-                self.cancelled(context, outcome.Error(error))
+        for awaited in self._waiting.awaited():
+            if isinstance(awaited, Condition) or not awaited.begun:
+                # Each its own: an exception that is raised must not be shared by two Trio tasks.
+                self.cancelled(awaited.strand, outcome.Error(fresh(error)))
 
     def diverge(self, expected: str, got: str) -> NonDeterminismError:
         """The code does not do what the journal says. Returns the error, for who can raise it."""

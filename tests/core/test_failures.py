@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from claw_actors._core.failures import ErrorRecord, describe, leaves, type_name
+from claw_actors._core.failures import (
+    ErrorRecord,
+    behind,
+    consists_of,
+    describe,
+    leaves,
+    type_name,
+)
 from claw_actors.errors import WorkflowFailure
 
 
@@ -174,3 +181,22 @@ def test_leaves_of_a_group_are_in_order_however_nested():
         "", [one, BaseExceptionGroup("", [two, ExceptionGroup("", [three])])]
     )
     assert leaves(group) == [one, two, three]
+
+
+def test_an_exception_is_followed_through_groups_causes_and_contexts():
+    """Each comes once, however often it is reached."""
+    cause, context, leaf = ValueError("cause"), ValueError("context"), ValueError("leaf")
+    group = ExceptionGroup("group", [leaf])
+    group.__cause__, group.__context__, leaf.__context__ = cause, context, cause
+    first, *others = behind(group)
+    assert first is group
+    assert sorted(str(one) for one in others) == ["cause", "context", "leaf"]
+
+
+def test_a_group_consists_of_what_all_its_leaves_are():
+    """One stranger is enough to make it something else; a plain exception is its own leaf."""
+    group = ExceptionGroup("", [ValueError(), ExceptionGroup("", [KeyError()])])
+    assert consists_of(group, (ValueError, LookupError))
+    assert not consists_of(group, (ValueError,))
+    assert consists_of(ValueError(), (ValueError,))
+    assert not consists_of(KeyError(), (ValueError,))

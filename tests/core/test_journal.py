@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from claw_actors._core.identity import is_valid_name
 from claw_actors._core.journal import (
     CANCEL_OP,
+    CRASH_OP,
     END_OP,
     OUTSIDE,
     RETRY_OP,
@@ -69,6 +70,20 @@ def test_a_void_keeps_later_entries_that_were_asked_for_before():
     """A sibling that ended after the fatal one, but was asked for earlier, has happened."""
     journal = [START, task(1, 0, EntryStatus.FAILED), task(2, 0), end(3, 1), void(4, 1)]
     assert numbers(journal) == [0, 2]
+
+
+def test_a_void_takes_out_tasks_that_were_cancelled_later():
+    """Their bodies were cut off on the way that is not taken any more; an outcome stays."""
+    journal = [
+        START,
+        task(1, 0, EntryStatus.CANCELLED),
+        task(2, 0, EntryStatus.FAILED),
+        task(3, 0, EntryStatus.CANCELLED),
+        task(4, 1),
+        end(5, 4),
+        void(6, 2),
+    ]
+    assert numbers(journal) == [0, 1, 4]
 
 
 def test_a_void_keeps_what_outsiders_wrote():
@@ -159,5 +174,6 @@ def test_what_is_left_needs_nothing_that_is_gone(journal):
 
 def test_what_no_code_asks_for_has_ids_that_no_author_can_give():
     """A task called ``end`` is something else than the end; these are stored, so frozen."""
-    assert (CANCEL_OP, END_OP, RETRY_OP) == ("/cancel", "/end", "/retry")
-    assert not any(map(is_valid_name, (CANCEL_OP, END_OP, RETRY_OP)))
+    ops = (CANCEL_OP, CRASH_OP, END_OP, RETRY_OP)
+    assert ops == ("/cancel", "/crash", "/end", "/retry")
+    assert not any(map(is_valid_name, ops))

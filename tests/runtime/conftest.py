@@ -8,7 +8,10 @@ import attrs
 import pytest
 import trio
 
+from claw_actors import Status
+from claw_actors._runtime.sequencer import Sequencer
 from claw_actors.storage.memory import MemoryStorage
+from claw_actors.storage.memory.journal import Journal
 from claw_actors.testing.clock import EPOCH
 
 if TYPE_CHECKING:
@@ -56,3 +59,58 @@ def journal_of() -> Callable[[MemoryStorage, str], tuple[Entry, ...]]:
 def row_of() -> Callable[[MemoryStorage, str], WorkflowRow]:
     """Read a workflow's row, past any runtime."""
     return lambda storage, id: storage._table.find(id).row
+
+
+@pytest.fixture
+def resume_everywhere(open_claw_runtime, journal_of, monkeypatch):
+    """Run a workflow live, then resume it from each prefix of its journal, and compare.
+
+    What the code does up to the last entry that is left must be what it did the first time, and
+    no task that is left may run again.
+    """
+
+    async def run(definition, *arguments, trace, same_result=True):
+        traced.append(trace)
+
+        async def live(storage, start):
+            trace.clear()
+            delivered.clear()
+            async with open_claw_runtime(storage, workflows=[definition]) as runtime:
+                if start:
+                    await runtime.start(definition, *arguments, id="a")
+                result = await runtime.result("a")
+                return result, list(trace), runtime.statistics().attempts
+
+        storage = MemoryStorage()
+        expected, first, _ = await live(storage, True)
+        marks, entries = list(delivered), journal_of(storage, "a")
+        for kept in range(1, len(entries)):
+            result, again, anew = await live(cut(storage, kept), False)
+            upto = min((length for n, length in marks if n >= kept), default=len(first))
+            assert again[:upto] == first[:upto], f"resumed from {kept} of {len(entries)} entries"
+            if same_result:
+                assert result == expected
+        assert (result, again, anew) == (expected, first, 0), "nothing was left to do"
+        return expected
+
+    traced: list[list[object]] = []
+    delivered: list[tuple[int, int]] = []
+    consume = Sequencer._consume
+
+    def noted(self, entry):
+        delivered.append((entry.n, len(traced[-1])))
+        consume(self, entry)
+
+    monkeypatch.setattr(Sequencer, "_consume", noted)
+    return run
+
+
+def cut(storage: MemoryStorage, kept: int) -> MemoryStorage:
+    """Make a storage as a crash after so many journal entries would have left it."""
+    crashed = storage.snapshot()
+    record = crashed._table.find("a")
+    row = attrs.evolve(record.row, status=Status.RUNNING, completed_at=None)
+    crashed._table._records[record.row.pk] = attrs.evolve(
+        record, row=row, journal=Journal.of(record.journal.entries()[:kept])
+    )
+    return crashed

@@ -306,7 +306,7 @@ async def test_a_note_that_waits_goes_with_the_next_write(open_claw_runtime):
 
     @task
     async def noted() -> None:
-        runtime._cells._cells["a"].sequencer._outbox.put(NOTE)
+        runtime._cells._cells["a"].sequencer.writes.notes.put(NOTE)
 
     @workflow
     async def noting(ctx: Context) -> None:
@@ -326,7 +326,7 @@ async def test_a_note_waits_while_the_code_runs(open_claw_runtime):
     async def noting(ctx: Context) -> None:
         sequencer = runtime._cells._cells["a"].sequencer
         sequencer.note(NOTE)
-        assert (bool(sequencer._outbox), sequencer._unsettled) == (True, 0)
+        assert (bool(sequencer.writes.notes), sequencer.writes.unsettled) == (True, 0)
         await ctx.run(work, 0.5)
 
     async with open_claw_runtime(storage, workflows=[noting]) as runtime:
@@ -348,7 +348,7 @@ async def test_a_note_does_not_go_with_what_may_be_withdrawn(open_claw_runtime):
     async with open_claw_runtime(storage, workflows=[sleeping]) as runtime:
         handle = await runtime.start(sleeping, id="a")
         await wait_all_tasks_blocked()
-        runtime._cells._cells["a"].sequencer._outbox.put(NOTE)
+        runtime._cells._cells["a"].sequencer.writes.notes.put(NOTE)
         await trio.sleep(0.7)
         # The start, the end of the first sleep, the note.
         assert (storage.commits, storage.opened) == (3, [NOTE])

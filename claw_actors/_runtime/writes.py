@@ -1,0 +1,133 @@
+"""What one incarnation writes: posted to storage, and counted until it is answered.
+
+Corrections of the workflow's row that are not worth a write of their own go with the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import trio
+
+from .._core.lifecycle import Status
+from ..errors import ClawError, StaleWriteError
+from ..storage.operations import Advance
+from ..storage.records import RowChange
+from .outbox import Outbox
+
+if TYPE_CHECKING:
+    from .._core.journal import Entry, OpenTask
+    from ..storage.actor import StorageActor, Write
+    from ..storage.operations import Result
+    from ..storage.records import WorkflowRow
+
+__all__ = ["Writes"]
+
+
+class Writes:
+    """The writes of one incarnation."""
+
+    def __init__(
+        self,
+        row: WorkflowRow,
+        storage: StorageActor,
+        *,
+        on_refused: Callable[[ClawError], None],
+        on_progress: Callable[[], None],
+    ) -> None:
+        assert row.id is not None
+        self.id: str = row.id
+        self.pk: int = row.pk
+        self.life: int = row.life
+        # How many are under way.
+        self.unsettled: int = 0
+        # What the stored row says that the next write has to set right.
+        self.is_parked: bool = row.status is Status.WAITING
+        self._recovery_counted = row.recoveries > 0
+        # What goes with the next write, or by itself when nothing else is under way.
+        self.notes: Outbox = Outbox()
+        self._storage = storage
+        self._on_refused = on_refused
+        self._on_progress = on_progress
+        self._settled = trio.Event()
+
+    def post(self, write: Advance, done: Callable[[Result], None]) -> Write:
+        """Send a write; ``done`` gets its answer, and calls :meth:`settle`."""
+        self.unsettled += 1
+        return self._storage.post(write, done)
+
+    def settle(self, result: Result | None) -> None:
+        """Take note that a write was answered (or, without a result, withdrawn)."""
+        self.unsettled -= 1
+        if not self.unsettled:
+            self._settled.set()
+        if isinstance(result, ClawError):
+            self._on_refused(result)
+
+    def withdraw(self, write: Write) -> bool:
+        """Take a write back, if it is not too late."""
+        if not self._storage.withdraw(write):
+            return False
+        self.settle(None)
+        return True
+
+    async def wait_settled(self) -> None:
+        """Wait until storage has answered every write: then nothing of this life is under way."""
+        while self.unsettled:
+            self._settled = trio.Event()
+            await self._settled.wait()
+
+    def advance(
+        self,
+        *,
+        entries: tuple[Entry, ...] = (),
+        opened: tuple[OpenTask, ...] = (),
+        closed: tuple[str, ...] = (),
+        with_notes: bool = True,
+    ) -> Advance:
+        """Make a write of this incarnation, with all that has been waiting for one.
+
+        These are the corrections of the row, and the notes.
+        """
+        if with_notes and self.notes:
+            opened = (*self.notes.take(), *opened)
+        change: RowChange | None = None
+        if self.is_parked:
+            change = RowChange(status=Status.RUNNING, wake_at=None, recoveries=0)
+        elif self._recovery_counted:
+            change = RowChange(recoveries=0)
+        self.is_parked = self._recovery_counted = False
+        return Advance(self.pk, self.id, self.life, entries, opened, closed, change)
+
+    def send_notes(self) -> None:
+        """Write the notes by themselves: that a body runs for long is no sign of progress."""
+        if self.notes:
+            self.post(Advance(self.pk, self.id, self.life, opened=self.notes.take()), self.settle)
+
+    def park(self, wake_at: float, expect_n: int) -> None:
+        """Store that there is nothing to do until ``wake_at``, in POSIX seconds.
+
+        Only if nothing has arrived meanwhile, that is, the last entry is still number
+        ``expect_n``: what arrives later makes the row due by itself.
+        """
+        self.is_parked, self._recovery_counted = True, False
+        change = RowChange(status=Status.WAITING, wake_at=wake_at, recoveries=0)
+        park = Advance(self.pk, self.id, self.life, change=change, expect_n=expect_n)
+        self.post(park, self._parked)
+
+    def _parked(self, result: Result) -> None:
+        if isinstance(result, StaleWriteError) and result.what == "journal":
+            self.is_parked = False
+            self.settle(None)
+        else:
+            self._noted(result)
+
+    def note_healthy(self) -> None:
+        """It has run for a while after a recovery: that recovery counts no more."""
+        if self._recovery_counted:
+            self.post(self.advance(), self._noted)
+
+    def _noted(self, result: Result) -> None:
+        self.settle(result)
+        self._on_progress()

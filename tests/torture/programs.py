@@ -1,0 +1,571 @@
+"""Random programs of concurrent workflow code, run through the real runtime and resumed everywhere.
+
+The order rule says that a replay does what the first run did. Here it is held against programs
+that no author would write: nurseries in nurseries, shared variables that control flow depends on,
+failures, races, maps, time-outs, cancellations by code and from outside, shielded, slow and
+failing clean-up, swallowed cancellations, locks, channels and conditions that deadlock.
+
+A program is run once. Then it is resumed from every prefix of its journal, as after a crash at
+that moment and some downtime, and sometimes crashed again, or closed and opened in mid-life. What
+a resumed run must show:
+
+- its trace begins with that of the first run, up to the last entry that was left;
+- nothing recorded runs again, and nothing is recorded twice;
+- it ends, and none of its writes was refused;
+- a replay of its whole journal, but for the end, gives the same trace and result, and runs nothing.
+"""
+
+# flake8: noqa: ASYNC102 - the linter does not know that ctx.shield() shields
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import attrs
+import trio
+import trio.testing
+
+from claw_actors import Context, MemoryStorage, Runtime, Status, WorkflowFailure, task, workflow
+from claw_actors import open_runtime as open_real_runtime
+from claw_actors._core.failures import leaves
+from claw_actors._core.journal import CANCEL_OP, Entry, EntryKind, effective
+from claw_actors._runtime.environment import AttemptBegun
+from claw_actors._runtime.sequencer import Sequencer
+from claw_actors.errors import (
+    DeadlineExceededError,
+    TaskFailedError,
+    WorkflowCancelledError,
+    WorkflowClosedError,
+    WorkflowFailedError,
+)
+from claw_actors.storage.executor import InlineExecutor
+from claw_actors.storage.memory.journal import Journal
+from claw_actors.testing.clock import EPOCH, virtual_environment
+from claw_actors.testing.schedule import seeded_schedule
+
+WEIGHT: dict[str, float] = {
+    "run": 6,
+    "nursery": 2.2,
+    "scope": 1.4,
+    "fail_after": 0.7,
+    "move_on_at": 0.4,
+    "sleep": 0.8,
+    "cancel": 0.5,
+    "race": 0.6,
+    "map": 0.5,
+    "guard": 1,
+    "swallow": 0.3,
+    "mark": 0.8,
+    "fail": 0.15,
+    "until": 0.2,
+    "lock": 0.4,
+    "send": 0.2,
+    "receive": 0.15,
+}
+BLOCKS = {"nursery", "scope", "fail_after", "move_on_at", "race", "map", "guard", "swallow", "lock"}
+ENDLESS = {"cancel", "fail", "until", "lock", "send", "receive"}
+MAX_DEPTH = 4
+PATIENCE_S = 2_000.0
+LATEST_CANCEL_S = 300.0
+
+Op = tuple[Any, ...]
+FAILURES = (TaskFailedError, DeadlineExceededError, WorkflowFailure)
+
+
+class Own(WorkflowFailure):
+    """A failure on purpose."""
+
+
+@attrs.define
+class Maker:
+    """Makes up a program: a tree of operations.
+
+    Attributes:
+        rng: what it is made of.
+        left: how many operations it may still have.
+    """
+
+    rng: random.Random
+    left: int = 26
+
+    def body(self, depth: int = 0, shielded: bool = False) -> list[Op]:
+        ops: list[Op] = []
+        for _ in range(self.rng.randint(2, 4) + (depth == 0) * 2):
+            if self.left > 0:
+                self.left -= 1
+                pool = [name for name in WEIGHT if self.is_possible(name, depth, shielded)]
+                [name] = self.rng.choices(pool, [WEIGHT[one] for one in pool])
+                make = getattr(self, f"make_{name}", None)
+                ops.append((name, *(make(depth + 1, shielded) if make else ())))
+        return ops
+
+    def is_possible(self, name: str, depth: int, shielded: bool) -> bool:
+        # What may wait for ever must be open to a request to cancel.
+        return not (depth >= MAX_DEPTH and name in BLOCKS) and not (shielded and name in ENDLESS)
+
+    def bodies(self, depth: int, shielded: bool) -> list[list[Op]]:
+        return [self.body(depth, shielded) for _ in range(self.rng.randint(2, 3))]
+
+    def make_run(self, depth: int, shielded: bool) -> Op:
+        how = self.rng.choice(["plain", "plain", "slow", "late", "boom"])
+        return self.rng.choice("abc"), self.rng.random() < 0.12, how
+
+    def make_nursery(self, depth: int, shielded: bool) -> Op:
+        block = self.body(depth, shielded) if self.rng.random() < 0.5 else []
+        return self.bodies(depth, shielded), block, self.rng.random() < 0.6
+
+    def make_scope(self, depth: int, shielded: bool) -> Op:
+        seconds = self.rng.choice([0, 1, 1, 2, 3, 5])
+        return seconds, self.body(depth, shielded), self.rng.random() < 0.6
+
+    make_fail_after = make_move_on_at = make_scope
+
+    def make_sleep(self, depth: int, shielded: bool) -> Op:
+        return (self.rng.randint(1, 3),)
+
+    def make_cancel(self, depth: int, shielded: bool) -> Op:
+        return (self.rng.randint(0, 5),)
+
+    def make_race(self, depth: int, shielded: bool) -> Op:
+        return self.bodies(depth, shielded), self.rng.random() < 0.4
+
+    def make_map(self, depth: int, shielded: bool) -> Op:
+        return self.rng.randint(0, 4), self.rng.choice([None, 1, 2]), self.rng.random() < 0.5
+
+    def make_guard(self, depth: int, shielded: bool) -> Op:
+        shield = self.rng.random() < 0.6
+        return self.body(depth, shielded), self.body(depth, shield or shielded), shield
+
+    def make_swallow(self, depth: int, shielded: bool) -> Op:
+        return (self.body(depth, shielded),)
+
+    def make_lock(self, depth: int, shielded: bool) -> Op:
+        return self.rng.randint(0, 1), self.body(depth, shielded)
+
+
+@attrs.define
+class World:
+    """What the code of one incarnation shares, and what it does.
+
+    Attributes:
+        rng: decides what may differ from run to run: lengths and results of bodies.
+        trace: what the code has done.
+        locks, channel: shared by all contexts.
+    """
+
+    rng: random.Random
+    trace: list[Op] = attrs.field(factory=list)
+    locks: list[Any] = attrs.field(factory=list)
+    channel: Any = None
+
+    def note(self, ctx: Context, *what: object) -> None:
+        self.trace.append((ctx._strand.path, len(self.trace), *what))
+
+
+@task
+async def effect(world: int, fails: bool, how: str) -> int:
+    """Last some time and return something; both differ from run to run."""
+    rng = WORLDS[world].rng
+    try:
+        if seconds := rng.choice([0, 0, 0.5, 1, 1, 2]):
+            await trio.sleep(seconds)
+        elif rng.random() < 0.5:
+            await trio.lowlevel.checkpoint()
+    except trio.Cancelled:
+        if how == "late":
+            return 9  # noqa: ASYNC104 - a body may
+        if how == "boom":
+            raise ValueError("clean-up failed") from None  # noqa: ASYNC104 - a body may
+        if how == "slow":
+            with trio.CancelScope(shield=True):
+                await trio.sleep(rng.choice([0, 0.5, 1]))
+        raise
+    if fails and rng.random() < 0.7:
+        raise ValueError("no")
+    return rng.randrange(5)
+
+
+WORLDS: dict[int, World] = {}
+"""Bodies find the world of their run here, by a number."""
+
+
+@attrs.frozen
+class Interpreter:
+    """Runs a program as workflow code."""
+
+    world: World
+
+    async def interpret(self, ctx: Context, ops: list[Op], env: list[Any]) -> None:
+        for name, *arguments in ops:
+            await getattr(self, f"do_{name}")(ctx, env, *arguments)
+
+    def call(self, ctx: Context, name: str, fails: bool, how: str) -> Awaitable[int]:
+        return ctx.run(effect.options(id=name), 0, fails, how)
+
+    async def do_run(self, ctx, env, name, fails, how):
+        result = await self.call(ctx, name, fails, how)
+        self.world.note(ctx, "got", name, result)
+        if result == 4:
+            await self.call(ctx, "extra", False, "plain")
+        if len(self.world.trace) % 6 == 5:  # control flow that depends on what is shared
+            self.world.note(ctx, "branch", await self.call(ctx, "branch", False, "slow"))
+
+    async def do_mark(self, ctx, env):
+        self.world.note(ctx, "mark", ctx.now(), ctx.random.random())
+
+    async def do_fail(self, ctx, env):
+        self.world.note(ctx, "fails")
+        raise Own("own")
+
+    async def do_sleep(self, ctx, env, seconds):
+        await ctx.sleep(seconds)
+        self.world.note(ctx, "slept")
+
+    async def do_until(self, ctx, env):
+        before = len(self.world.trace)
+        await ctx.wait_until(lambda: len(self.world.trace) > before)
+        self.world.note(ctx, "until")
+
+    async def do_lock(self, ctx, env, number, ops):
+        lock = self.world.locks[number]
+        if lock._owner is ctx._strand:
+            return
+        async with lock:
+            self.world.note(ctx, "locked", number)
+            await self.interpret(ctx, ops, env)
+
+    async def do_send(self, ctx, env):
+        await self.world.channel.send(len(self.world.trace))
+        self.world.note(ctx, "sent")
+
+    async def do_receive(self, ctx, env):
+        self.world.note(ctx, "received", await self.world.channel.receive())
+
+    async def do_cancel(self, ctx, env, number):
+        if env:
+            self.world.note(ctx, "cancels")
+            env[number % len(env)].cancel(reason="user")
+
+    async def do_scope(self, ctx, env, seconds, ops, _):
+        with ctx.move_on_after(seconds) as scope:
+            await self.interpret(ctx, ops, [*env, scope])
+        self.world.note(ctx, "scope", scope.cancelled_caught)
+
+    async def do_move_on_at(self, ctx, env, seconds, ops, _):
+        with ctx.move_on_at(ctx.now() + seconds - 1) as scope:
+            await self.interpret(ctx, ops, [*env, scope])
+        self.world.note(ctx, "scope at", scope.cancelled_caught)
+
+    async def do_fail_after(self, ctx, env, seconds, ops, handled):
+        try:
+            with ctx.fail_after(seconds) as scope:
+                await self.interpret(ctx, ops, [*env, scope])
+        except DeadlineExceededError:
+            self.world.note(ctx, "too slow")
+            if not handled:
+                raise
+
+    async def do_nursery(self, ctx, env, children, block, handled):
+        async def several() -> None:
+            async with ctx.open_nursery() as nursery:
+                within = [*env, nursery.cancel_scope]
+                for ops in children:
+                    nursery.start_soon(self.interpret, ops, within)
+                if len(children) == 2:
+                    nursery.run_soon(effect.options(id="beside"), 0, False, "plain")
+                await self.interpret(ctx, block, within)
+            self.world.note(ctx, "joined", nursery.cancel_scope.cancelled_caught)
+
+        await self.caught(ctx, several, handled)
+
+    async def do_race(self, ctx, env, lanes, first_success):
+        def lane(ops: list[Op]) -> Callable[[Context], Awaitable[str]]:
+            async def run(ctx: Context) -> str:
+                await self.interpret(ctx, ops, env)
+                return ctx._strand.path
+
+            return run
+
+        async def several() -> None:
+            won = await ctx.race(*map(lane, lanes), first_success=first_success)
+            self.world.note(ctx, "won", won)
+
+        await self.caught(ctx, several, True)
+
+    async def do_map(self, ctx, env, items, limit, collect):
+        async def several() -> None:
+            found = await ctx.map(each, [n == 3 for n in range(items)], limit, collect)
+            self.world.note(ctx, "mapped", [getattr(one, "task_id", one) for one in found])
+
+        await self.caught(ctx, several, True)
+
+    async def caught(self, ctx, several, handled):
+        try:
+            await several()
+        except BaseExceptionGroup as group:
+            mine, rest = group.split(FAILURES)
+            if mine:
+                self.world.note(ctx, "caught", str(group), [repr(one) for one in leaves(mine)])
+            if rest or not handled:
+                raise
+
+    async def do_guard(self, ctx, env, ops, clean_up, shield):
+        try:
+            await self.interpret(ctx, ops, env)
+        except BaseException as error:
+            self.world.note(ctx, "unwinds", type(error).__name__)
+            raise
+        finally:
+            if shield:
+                async with ctx.shield():
+                    await self.interpret(ctx, clean_up, env)
+            else:
+                await self.interpret(ctx, clean_up, env)
+
+    async def do_swallow(self, ctx, env, ops):
+        try:
+            await self.interpret(ctx, ops, env)
+        except trio.Cancelled:  # noqa: ASYNC103 - this is what is tried
+            self.world.note(ctx, "swallowed")
+
+
+@task
+async def each(fails: bool) -> int:
+    """Be a map's."""
+    return await effect.fn(0, fails, "plain")
+
+
+@attrs.define
+class Life:
+    """From a journal to the end of the instance, through as many openings as it is closed.
+
+    Attributes:
+        ops: the program.
+        seed: of the schedule, and of everything that may differ from run to run.
+        entries: what a crash has left; nothing for a first run.
+        cancel_at: when somebody outside asks it to cancel itself, in seconds.
+        closes: how likely it is to be closed and opened again, each time.
+        downtime: seconds between the crash and the resumed run.
+    """
+
+    ops: list[Op]
+    seed: int
+    entries: tuple[Entry, ...] = ()
+    cancel_at: float = LATEST_CANCEL_S
+    closes: float = 0.0
+    downtime: float = 0.0
+    problems: list[str] = attrs.field(factory=list)
+    trace: list[Op] = attrs.field(factory=list)
+    marks: list[tuple[int, int]] = attrs.field(factory=list)
+    attempts: int = 0
+    closed: int = 0
+    result: Op = ()
+    is_loaded: bool = False
+    storage: MemoryStorage = attrs.field(factory=MemoryStorage)
+    rng: random.Random = attrs.field(init=False)
+
+    def run(self) -> Life:
+        self.rng = random.Random(self.seed)
+        with seeded_schedule(self.seed), self.watched():
+            trio.run(self.main, clock=trio.testing.MockClock(autojump_threshold=0))
+        self.check()
+        return self
+
+    # -- the world around it ------------------------------------------------------------------------
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Let commits take time, and note how long the trace is at each delivery."""
+        write, consume = InlineExecutor.write, Sequencer._consume
+        life = self
+
+        async def slow_write(executor, fn, *args):
+            with trio.CancelScope(shield=True):
+                for _ in range(life.rng.randint(0, 3)):
+                    await trio.lowlevel.checkpoint()
+                if life.rng.random() < 0.2:
+                    await trio.sleep(life.rng.choice([0.5, 1]))
+            return await write(executor, fn, *args)
+
+        def noted(sequencer, entry):
+            if entry.n not in sequencer._given_up:
+                life.marks.append((entry.n, len(WORLDS[0].trace)))
+            consume(sequencer, entry)
+
+        InlineExecutor.write, Sequencer._consume = slow_write, noted
+        try:
+            yield
+        finally:
+            InlineExecutor.write, Sequencer._consume = write, consume
+
+    @property
+    def journal(self) -> tuple[Entry, ...]:
+        return self.storage._table.find("a").entries
+
+    def begun(self, attempt: AttemptBegun) -> None:
+        self.attempts += 1
+        recorded = {e.op for e in effective(self.journal) if e.kind is EntryKind.TASK}
+        if attempt.task_id in recorded:
+            self.problems.append(f"{attempt.task_id} runs again")
+
+    async def main(self) -> None:
+        run = self.prepare()
+        base = (self.entries[-1].at if self.entries else EPOCH) + self.downtime
+        environment = attrs.evolve(
+            virtual_environment(self.seed, start=base), on_attempt=self.begun
+        )
+        before: list[Op] = []
+        with trio.move_on_after(PATIENCE_S) as limit:
+            while not self.result:
+                self.is_loaded = False
+                async with open_real_runtime(
+                    self.storage, workflows=[run], environment=environment
+                ) as runtime:
+                    await self.live(runtime, run, environment.wall)
+                trace = WORLDS[0].trace
+                # Closed in mid-life, it is unwound: what counts is what it had done before.
+                trace = trace if self.result else self.trace
+                common = min(len(before), len(trace))
+                if trace[:common] != before[:common]:
+                    self.problems.append(f"not the trace before it was closed: {trace} {before}")
+                before = max(before, trace, key=len)
+        self.trace = list(WORLDS[0].trace)
+        if limit.cancelled_caught:
+            self.problems.append("stuck")
+
+    def prepare(self) -> Any:
+        async def start(ctx: Context) -> str:
+            self.is_loaded = True
+            world = WORLDS[0] = World(self.rng)
+            self.marks.clear()
+            world.locks = [ctx.lock(), ctx.lock()]
+            world.channel = ctx.channel(len(self.ops) % 2)
+            await Interpreter(world).interpret(ctx, self.ops, [])
+            return "completed"
+
+        return workflow(name="program")(start)
+
+    async def live(self, runtime: Runtime, run: Any, wall: Callable[[], float]) -> None:
+        """Be the world outside: start it, cancel it at last, close it now and then."""
+        if len(self.storage._table._records) == 0:
+            await runtime.start(run, id="a")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.cancel_late, runtime, wall)
+            with trio.CancelScope() as staying:
+                if self.rng.random() < self.closes:
+                    staying.deadline = trio.current_time() + self.rng.choice([0, 0.5, 1, 2, 4])
+                self.result = await self.outcome(runtime)
+            if staying.cancelled_caught:
+                self.closed += 1
+                if self.is_loaded:
+                    self.trace = list(WORLDS[0].trace)
+            nursery.cancel_scope.cancel()
+
+    async def cancel_late(self, runtime: Runtime, wall: Callable[[], float]) -> None:
+        await trio.sleep(max(0.0, EPOCH + self.cancel_at - wall()))
+        if not any(entry.op == CANCEL_OP for entry in self.journal):
+            with suppress(WorkflowClosedError):
+                await runtime.cancel("a", "late")
+
+    async def outcome(self, runtime: Runtime) -> Op:
+        try:
+            return ("completed", await runtime.result("a"))
+        except WorkflowFailedError as failed:
+            return ("failed", failed.error.types, failed.error.message)
+        except WorkflowCancelledError as cancelled:
+            return ("cancelled", cancelled.reason)
+
+    # -- what must hold -----------------------------------------------------------------------------
+
+    def check(self) -> None:
+        recorded = Counter(entry.op for entry in self.journal)
+        del recorded[CANCEL_OP]
+        if twice := [op for op, count in recorded.items() if count > 1]:
+            self.problems.append(f"recorded twice: {twice}")
+
+    def cut(self, kept: int) -> MemoryStorage:
+        """Make a storage as a crash after so many entries would have left it."""
+        crashed = self.storage.snapshot()
+        record = crashed._table.find("a")
+        row = attrs.evolve(record.row, status=Status.RUNNING, completed_at=None, reason=None)
+        crashed._table._records[record.row.pk] = attrs.evolve(
+            record, row=row, journal=Journal.of(record.journal.entries()[:kept]), open_tasks={}
+        )
+        return crashed
+
+    def resume(self, kept: int, seed: int, **options: Any) -> Life:
+        """Run it again from what a crash after so many entries has left."""
+        return Life(
+            self.ops,
+            seed,
+            self.journal[:kept],
+            self.cancel_at,
+            storage=self.cut(kept),
+            **options,
+        ).run()
+
+
+@attrs.define
+class Tally:
+    """What was tried, and what was found.
+
+    Attributes:
+        counts: programs, prefixes, and so on.
+        problems: what did not hold, each with how to see it again.
+    """
+
+    counts: Counter[str] = attrs.field(factory=Counter)
+    problems: list[str] = attrs.field(factory=list)
+
+    def add(self, seed: int, life: Life, what: str) -> None:
+        self.counts["lives"] += 1
+        self.counts["closed in mid-life"] += life.closed
+        for problem in life.problems:
+            self.problems.append(f"program {seed}, {what}: {problem}"[:1_500])
+
+    def compare(self, seed: int, what: str, expected: list[Op], found: list[Op]) -> None:
+        if expected != found:
+            pairs = zip(expected, found, strict=False)
+            place = next((n for n, (a, b) in enumerate(pairs) if a != b), len(found))
+            self.problems.append(
+                f"program {seed}, {what}: at {place} the first run had"
+                f" {expected[place : place + 2]}, and now {found[place : place + 2]}"[:1_500]
+            )
+
+
+def explore_program(seed: int, tally: Tally, *, closes: float = 0.0, twice: float = 0.1) -> None:
+    """Run one random program, and resume it from every prefix of its journal."""
+    rng = random.Random(seed)
+    ops = Maker(rng).body()
+    cancel_at = rng.choice([2.0, 4.0, 7.0, *[LATEST_CANCEL_S] * 5])
+    live = Life(ops, seed, cancel_at=cancel_at, closes=closes).run()
+    tally.add(seed, live, "live")
+    tally.counts["programs"] += 1
+    tally.counts["entries"] += len(live.journal)
+    tally.counts[live.result[0] if live.result else "none"] += 1
+    for entry in live.journal:
+        tally.counts[f"{entry.kind} entries"] += 1
+
+    def resumed(life: Life, kept: int, again: int) -> Life:
+        tally.counts["prefixes"] += 1
+        upto = min((length for n, length in life.marks if n >= kept), default=len(life.trace))
+        downtime = rng.choice([0, 0, 0.5, 1, 2, 50])
+        found = life.resume(kept, again, closes=closes, downtime=downtime)
+        tally.add(seed, found, f"prefix {kept}")
+        tally.compare(seed, f"prefix {kept}", life.trace[:upto], found.trace[:upto])
+        return found
+
+    for kept in range(1, len(live.journal)):
+        found = resumed(live, kept, seed * 1_000 + kept)
+        if rng.random() < twice:
+            tally.counts["whole replays"] += 1
+            whole = found.resume(len(found.journal) - 1, seed * 1_000 + kept + 400)
+            tally.add(seed, whole, f"prefix {kept}, whole")
+            tally.compare(seed, f"prefix {kept}, whole", found.trace, whole.trace)
+            if (whole.result, whole.attempts) != (found.result, 0):
+                tally.problems.append(f"program {seed}, prefix {kept}, whole: {whole.result}")
+            resumed(found, rng.randint(1, len(found.journal) - 1), seed * 1_000 + kept + 500)

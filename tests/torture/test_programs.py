@@ -1,0 +1,126 @@
+"""The order rule, held against random programs; and the rule broken on purpose, which is found."""
+
+from __future__ import annotations
+
+import logging
+
+import attrs
+import pytest
+from trio.lowlevel import Abort
+
+from claw_actors._core import replay
+from claw_actors._runtime import cells
+from claw_actors._runtime.sequencer import Sequencer
+from claw_actors._runtime.strand import Strand
+
+from .programs import Tally, explore_program
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Programs crash and are cancelled by the thousand; nobody reads what is logged about that."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def explored(first: int, count: int, *, closes: float = 0.0) -> Tally:
+    """Explore some programs, each of them by its number."""
+    tally = Tally()
+    for seed in range(first, first + count):
+        explore_program(seed, tally, closes=closes)
+    return tally
+
+
+@pytest.mark.parametrize("closes", [0.0, 0.5], ids=["crashed", "crashed and closed"])
+def test_a_replay_of_any_program_does_what_the_first_run_did(closes):
+    """From every prefix of its journal; the long form of this is in the torture."""
+    tally = explored(100, 12, closes=closes)
+    assert tally.problems == []
+    assert tally.counts["prefixes"] > 50
+    assert (tally.counts["closed in mid-life"] > 20) == bool(closes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closes", [0.0, 0.5], ids=["crashed", "crashed and closed"])
+def test_a_replay_of_hundreds_of_programs_does_what_the_first_run_did(closes, is_long, tell):
+    """Every kind of entry, of ending and of operation occurs."""
+    tally = explored(10_000, 2_000 if is_long else 150, closes=closes)
+    counts = tally.counts
+    tell(f"{dict(sorted(counts.items()))}")
+    assert tally.problems == []
+    for what in ("completed", "failed", "cancelled", "timeout entries", "timer entries"):
+        assert counts[what] > 10
+
+
+# -- the rule broken on purpose -----------------------------------------------------------------------
+
+
+def must_be_found(first: int, *, most: int = 60) -> str:
+    """Explore until something does not hold, and return what that is."""
+    for seed in range(first, first + most):
+        tally = Tally()
+        try:
+            explore_program(seed, tally)
+        except Exception as error:  # what is broken may break in any way
+            return repr(error)
+        if tally.problems:
+            return tally.problems[0]
+    raise AssertionError(f"{most} programs did not find it")
+
+
+def test_finds_another_order_of_delivery(monkeypatch):
+    """A past whose entries are delivered in another order than they were committed in."""
+
+    def swapped(journal):
+        past = replay.read_past(journal)
+        entries = list(past.entries)
+        for n in range(len(entries) - 1):
+            if entries[n].after == entries[n + 1].after:
+                entries[n], entries[n + 1] = entries[n + 1], entries[n]
+                break
+        return attrs.evolve(past, entries=type(past.entries)(entries))
+
+    monkeypatch.setattr(cells, "read_past", swapped)
+    must_be_found(100)
+
+
+def test_finds_conditions_that_are_judged_too_late(monkeypatch):
+    """After the next entry instead of before it: live there is none yet, on replay there is."""
+    honest = Sequencer._resume_first_true
+
+    def late(self):
+        return not self._queue and honest(self)
+
+    monkeypatch.setattr(Sequencer, "_resume_first_true", late)
+    must_be_found(100)
+
+
+def test_finds_a_cancellation_that_does_not_wait_for_its_turn(monkeypatch):
+    """Trio wakes cancelled tasks in an order of its own."""
+
+    def at_once(self, raise_cancel):
+        sequencer, operation = self.sequencer, self.operation
+        if operation is None or getattr(operation, "is_task", False) or self.is_sealed:
+            return honest(self, raise_cancel)
+        sequencer.close(operation)
+        self.parked = False
+        sequencer.turns.holder = self
+        return Abort.SUCCEEDED
+
+    honest = Strand._abort
+    monkeypatch.setattr(Strand, "_abort", at_once)
+    must_be_found(100)
+
+
+def test_finds_entries_that_are_delivered_in_the_order_of_arrival_only_live(monkeypatch):
+    """Live, an outcome overtakes those that were committed before it."""
+    honest = Sequencer.committed
+
+    def overtaking(self, entry):
+        honest(self, entry)
+        if len(self._queue) > 1 and not self.replaying:
+            self._queue.rotate(1)
+
+    monkeypatch.setattr(Sequencer, "committed", overtaking)
+    must_be_found(100)
