@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Literal, Never, TypeAlias
+from typing import TYPE_CHECKING, Literal, Never, TypeAlias, assert_never
 
 import attrs
 import trio
@@ -179,12 +179,12 @@ class Cell:
             asker = None  # it has been dealt with: nobody waits for this Trio task any more
         if asker is not None:
             self._refuse_cycle(asker)
-        envelope = Envelope(message, Reply(trio.lowlevel.current_task(), self._answered))
+        reply = Reply(trio.lowlevel.current_task(), self._answered)
+        envelope = Envelope(message, reply)
 
         def abort(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
-            assert envelope.reply is not None
-            envelope.reply.give_up()
-            self._owed.pop(envelope.reply, None)
+            reply.give_up()
+            self._owed.pop(reply, None)
             self.mailbox.withdraw(envelope)
             return trio.lowlevel.Abort.SUCCEEDED
 
@@ -203,7 +203,7 @@ class Cell:
         if self.is_down:
             self.undelivered(envelope, "not_running")
             return True
-        match self.mailbox.put(envelope):
+        match verdict := self.mailbox.put(envelope):
             case "taken":
                 return True
             case "drop_newest":
@@ -222,6 +222,8 @@ class Cell:
                 if self.mailbox.blocks:
                     return False
                 raise MailboxFullError(self.path, self.mailbox.capacity)
+            case _:  # pragma: no cover - the literal is closed
+                assert_never(verdict)
 
     def _refuse_cycle(self, asker: Handling) -> None:
         """Look whether this actor waits for the asker, directly or through others."""

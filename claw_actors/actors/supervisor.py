@@ -559,8 +559,7 @@ class Supervisor:
             ChildStartError: it did not boot.
             RestartLimitExceededError: it gave up.
         """
-        if self._end is None:
-            return
+        assert self._end is not None
         if self._end.error is not None:
             raise self._end.error
         if self._end.history:

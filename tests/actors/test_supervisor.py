@@ -107,23 +107,30 @@ async def test_what_no_supervisor_may_swallow_tears_all_down(stage, error, autoj
     """No restart; the others are cancelled, and whoever asks gets an error instead of hanging."""
     asked = []
 
+    async def hang(_):
+        await trio.sleep_forever()
+
     async def tear(_):
         raise error
 
     async def ask(supervisor):
         try:
-            await supervisor.find("b").ask(lambda _: trio.sleep_forever())
+            await supervisor.find("b").ask(hang)
         except ActorStoppedError as stopped:
             asked.append(stopped)
 
     with pytest.RaisesGroup(error, flatten_subgroups=True):
-        async with open_supervisor(stage.puppet("a"), stage.puppet("b")) as supervisor:
-            supervisor.start_child_soon(ChildSpec("c", service(ask, supervisor), "temporary"))
+        async with (
+            trio.open_nursery() as nursery,
+            open_supervisor(stage.puppet("a"), stage.puppet("b")) as supervisor,
+        ):
+            nursery.start_soon(ask, supervisor)
             await wait_all_tasks_blocked()
             supervisor.find("a").tell_nowait(tear)
             await trio.sleep_forever()
     assert stage.take() == ["a starts", "b starts", "a stops", "b stops"]
     assert supervisor.count_children() == {"down": 2}
+    assert len(asked) == 1
 
 
 async def test_a_cancellation_that_comes_from_nowhere_is_no_crash(stage, autojump_clock):
@@ -178,8 +185,8 @@ def test_each_run_of_trio_has_supervisors_of_its_own(stage):
 
     async def main(n):
         async with open_supervisor(stage.puppet("a")) as supervisor:
-            for _ in range(20):
-                answers.append(await supervisor.find("a").ask(lambda _: n))
+            ref = supervisor.find("a")
+            answers.extend([await ref.ask(lambda _: n) for _ in range(20)])
 
     def run(n):
         meet.wait()
