@@ -162,7 +162,7 @@ class Actor(Behaviour[Message_contra, Reply_co], Generic[Message_contra, Reply_c
                 await self._serve(cell)
             finally:
                 self._begin(cell)
-                await self.on_stop()
+                await self.on_stop()  # noqa: ASYNC102 - whether to shield is for its author to say
         finally:
             for notify, other in (self._watched or {}).items():
                 other.unmonitor(notify)

@@ -230,7 +230,7 @@ async def test_shutting_down_while_a_child_is_being_started_ends_it_and_tells_th
             told.append(error)
 
     async with trio.open_nursery() as nursery, open_supervisor() as supervisor:
-        nursery.start_soon(start, supervisor)
+        nursery.start_soon(start, supervisor)  # noqa: ASYNC111 - it outlives the supervisor
         await wait_all_tasks_blocked()
     assert len(told) == 1
     assert trio.current_time() == 3

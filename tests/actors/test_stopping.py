@@ -225,6 +225,7 @@ async def test_the_report_of_one_that_never_ends_shows_its_own_trio_tasks(
     async def open_nursery(_):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hang, name="the culprit")
+            nursery.start_soon(trio.sleep_forever)
 
     async with open_supervisor(stage.puppet("a"), instruments=[recorder]) as supervisor:
         supervisor.find("a").tell_nowait(open_nursery)

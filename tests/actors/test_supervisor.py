@@ -124,7 +124,7 @@ async def test_what_no_supervisor_may_swallow_tears_all_down(stage, error, autoj
             trio.open_nursery() as nursery,
             open_supervisor(stage.puppet("a"), stage.puppet("b")) as supervisor,
         ):
-            nursery.start_soon(ask, supervisor)
+            nursery.start_soon(ask, supervisor)  # noqa: ASYNC111 - it outlives the supervisor
             await wait_all_tasks_blocked()
             supervisor.find("a").tell_nowait(tear)
             await trio.sleep_forever()
@@ -141,7 +141,7 @@ async def test_a_cancellation_that_comes_from_nowhere_is_no_crash(stage, autojum
             scope.cancel()
             try:
                 await trio.lowlevel.checkpoint()
-            except trio.Cancelled as cancelled:
+            except trio.Cancelled as cancelled:  # noqa: ASYNC103 - raised where it does not belong
                 stolen = cancelled
         raise stolen
 
