@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from ..actors import Breaker, ChildSpec, Supervisor, SupervisorSpec, service
 from ..definitions import Workflow
 from ..errors import ChildStartError
+from ..storage.actor import StorageActor
 from ..storage.backend import Backend
 from ..storage.codec import Codec
 from ..storage.executor import InlineExecutor
@@ -81,7 +82,7 @@ async def open_runtime(
         actor.on_failure.append(lambda: cells.seal_all("storage failed"))
         actor.on_unheard = lambda _, id: recovery.request(id)
         try:
-            await _start(supervisor, timers, recovery, config)
+            await _start(supervisor, actor, timers, recovery, config)
             runtime.recovery_report = recovery.report
             yield runtime
         finally:
@@ -93,6 +94,7 @@ async def open_runtime(
 
 async def _start(
     supervisor: Supervisor,
+    actor: StorageActor,
     timers: Timers,
     recovery: Recovery,
     config: RuntimeConfig,
@@ -102,13 +104,16 @@ async def _start(
         max_crashes=config.max_crashes, within=config.crash_window, pause=config.crash_pause
     )
     workflows = SupervisorSpec(stop_together=True, grace=config.grace, breaker=breaker)
-    try:
-        await supervisor.start_child(ChildSpec(TIMERS, service(timers.run)))
-        await supervisor.start_child(ChildSpec(WORKFLOWS, workflows, grace=config.grace))
-        await supervisor.start_child(
-            ChildSpec(RECOVERY, service(recovery.live), start_timeout=math.inf)
-        )
-    except ChildStartError as error:
-        if error.__cause__ is None:
-            raise
-        raise error.__cause__ from None
+    await supervisor.start_child(ChildSpec(TIMERS, service(timers.run)))
+    await supervisor.start_child(ChildSpec(WORKFLOWS, workflows, grace=config.grace))
+    recovering = ChildSpec(RECOVERY, service(recovery.live), start_timeout=math.inf)
+    while True:
+        opening = actor.report
+        try:
+            await supervisor.start_child(recovering)
+            return
+        except ChildStartError as error:
+            interrupted = actor.trouble is not None or actor.report is not opening
+            if not interrupted:
+                raise (error.__cause__ or error) from None
+            # Storage has failed meanwhile. This waits until it is open again, or is cancelled.

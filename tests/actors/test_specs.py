@@ -69,3 +69,22 @@ async def test_one_spec_can_make_many_children(autojump_clock):
     spec = ChildSpec("a", JOB)
     async with open_supervisor(spec) as one, open_supervisor(spec) as two:
         assert one.find("a") != two.find("a")
+
+
+async def test_a_significance_that_never_matters_is_refused(autojump_clock):
+    """From the start and at run time: without auto_shutdown nobody would heed it."""
+    spec = ChildSpec("a", JOB, restart="transient", significant=True)
+    with pytest.raises(InvalidInputError, match="significant True: a supervisor with"):
+        SupervisorSpec(children=[spec])
+    async with open_supervisor() as supervisor:
+        with pytest.raises(InvalidInputError, match="significant"):
+            await supervisor.start_child(spec)
+        assert len(supervisor) == 0
+
+
+def test_a_nested_supervisor_has_the_grace_that_it_says():
+    """Unless its child spec says something else: it needs all of it for its own children."""
+    below = SupervisorSpec(grace=45)
+    assert ChildSpec("a", below).policy.grace == 45
+    assert ChildSpec("a", below, grace=1).policy.grace == 1
+    assert ChildSpec("a", JOB).policy.grace == 5

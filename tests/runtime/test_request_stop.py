@@ -61,6 +61,8 @@ async def test_said_again_it_can_only_become_sooner(
         await trio.sleep(2)
         if again is not None:
             runtime.request_stop("SIGTERM was received again", again)
+        await runtime.wait_stopped()
+        calls.append(("stopped", trio.current_time()))
 
     async with trio.open_nursery() as nursery:
         async with open_claw_runtime(storage, workflows=[work], config=CONFIG) as runtime:
@@ -68,7 +70,8 @@ async def test_said_again_it_can_only_become_sooner(
             nursery.start_soon(ask)
             await trio.sleep_forever()
         assert trio.current_time() == pytest.approx(max(cut_at, 3), abs=0.1)
-    assert calls == [("cut off", pytest.approx(cut_at, abs=0.1))]
+    at = pytest.approx(cut_at, abs=0.1)
+    assert calls == [("cut off", at), ("stopped", at)]
     async with open_claw_runtime(storage, workflows=[work]) as runtime:
         assert await runtime.result("a") == "done"
 

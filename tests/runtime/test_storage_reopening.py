@@ -266,3 +266,32 @@ async def test_a_file_is_opened_again_with_all_its_locks(open_claw_runtime, tmp_
     assert all(calls.count(call) <= 2 for call in calls)
     async with open_claw_runtime(tmp_path / "a.db", workflows=[walk]) as runtime:
         assert (await runtime.list()).items[0].status is Status.COMPLETED
+
+
+async def test_an_error_while_recovering_does_not_keep_it_from_opening(open_claw_runtime, walk):
+    """Unless storage is not to be opened again: then it is raised."""
+    storage = Shaky()
+    async with open_claw_runtime(storage, workflows=[walk]) as runtime:
+        await runtime.start(walk, id="a")
+    storage.commit_troubles = {storage.commits + 1: UNKNOWN}
+    config = RuntimeConfig(max_storage_restarts=0)
+    with pytest.raises(OutcomeUnknownError, match="I/O error"):
+        async with open_claw_runtime(storage, workflows=[walk], config=config):
+            pytest.fail("it was opened")
+    storage.commit_troubles = {storage.commits + 1: UNKNOWN}
+    async with open_claw_runtime(storage, workflows=[walk]) as runtime:
+        assert storage.openings == 4
+        assert runtime.recovery_report.recovered == ("a",)
+        assert await runtime.result("a") == 3
+
+
+async def test_another_error_while_recovering_is_raised_as_it_is(open_claw_runtime, walk):
+    """Storage is well; what it says is why it cannot be opened."""
+    storage = Shaky()
+    async with open_claw_runtime(storage, workflows=[walk]) as runtime:
+        await runtime.start(walk, id="a")
+    full = StorageUnavailableError("memory", "the disk is full")
+    storage.commit_troubles = {storage.commits + 1: full}
+    with pytest.raises(StorageUnavailableError, match="the disk is full"):
+        async with open_claw_runtime(storage, workflows=[walk]):
+            pytest.fail("it was opened")

@@ -692,6 +692,21 @@ async def test_when_storage_fails_everything_taken_is_answered(trouble, log):
         assert log() == [f"storage failed: {world.actor.failure}"]
 
 
+async def test_what_outsiders_have_queued_is_refused_only_when_it_is_not_opened_again():
+    """What incarnations have queued ends with their lives; a request may wait for a reopening."""
+    async with open_world() as world:
+        world.backend.troubles = [OutcomeUnknownError("the fake", "EIO")]
+        await world.hold_one()
+        await world.call("own", entry("own"))
+        await world.call("request", Send("w-1", entry("request").entries[0]))
+        seen = []
+        world.actor.on_failure.append(lambda: seen.append(world.actor.statistics().queued))
+        await world.release()
+        assert seen == [1]
+        assert type(world.answers["own"]) is StorageUnavailableError
+        assert type(world.answers["request"]) is StorageUnavailableError
+
+
 async def test_a_defect_of_the_backend_leaves_the_outcome_unknown():
     """It says nothing about what was stored; the defect stays the cause."""
     async with open_world() as world:

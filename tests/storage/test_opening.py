@@ -12,10 +12,13 @@ from trio.testing import wait_all_tasks_blocked
 from claw_actors import MemoryStorage, SQLiteStorage, open_storage
 from claw_actors._core.journal import Entry, EntryKind, EntryStatus
 from claw_actors._core.lifecycle import Status
+from claw_actors._core.supervision.policy import ChildCrash
 from claw_actors.errors import (
+    ChildStartError,
     InvalidInputError,
     NotFoundError,
     OutcomeUnknownError,
+    RestartLimitExceededError,
     StorageLockedError,
     StorageUnavailableError,
 )
@@ -225,6 +228,23 @@ async def test_a_clean_end_closes_the_backend(backend):
 )
 async def test_an_exception_of_the_body_passes_as_it_is(backend, error):
     """Not in a group: ``sys.exit(3)`` in the body ends the program with 3."""
+    with pytest.raises(type(error)) as caught:
+        async with open_storage(backend):
+            raise error
+    assert caught.value is error
+    assert backend.log == ["open", "close"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ChildStartError("worker", "it was mine"),
+        RestartLimitExceededError("", [ChildCrash("worker", 1, None, 0.0)]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_a_supervisor_of_the_body_raises_is_not_taken_for_storage(backend, error):
+    """Storage has a supervisor, too, and says something else when that gives up."""
     with pytest.raises(type(error)) as caught:
         async with open_storage(backend):
             raise error
