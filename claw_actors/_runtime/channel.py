@@ -54,7 +54,7 @@ class Channel(Generic[T]):
             ContextMisuseError: called by anything but running code of the workflow.
         """
         strand = self._sequencer.turns.running("a channel")
-        await strand.wait_until(lambda: self._closed or self._has_room())
+        await strand.wait_until(lambda: self._closed or self._has_room(), (self, "send"))
         if self._closed:
             raise trio.ClosedResourceError(f"{self!r}: nothing can be sent any more")
         self._values.append(value)
@@ -72,7 +72,7 @@ class Channel(Generic[T]):
         strand = self._sequencer.turns.running("a channel")
         self._receivers += 1
         try:
-            await strand.wait_until(lambda: self._values or self._closed)
+            await strand.wait_until(lambda: self._values or self._closed, (self, "receive"))
         finally:
             self._receivers -= 1
         if not self._values:

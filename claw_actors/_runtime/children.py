@@ -142,7 +142,7 @@ class Children:
         """Cancel the block and all children: one of them has raised this."""
         if any(isinstance(one, Exception) for one in leaves(error)):
             sequencer = self.strand.sequencer
-            sequencer.unwinding.setdefault(self.cancel_scope, sequencer.delivered)
+            sequencer.unwinding.setdefault(self.cancel_scope, (sequencer.delivered, error))
         self._trio_nursery.cancel_scope.cancel(
             reason=f"{type(error).__name__} in nursery {self.path!r}"
         )

@@ -49,7 +49,7 @@ class Event:
             ContextMisuseError: called by anything but running code of the workflow.
         """
         strand = self._sequencer.turns.running("an event")
-        await strand.wait_until(self.is_set)
+        await strand.wait_until(self.is_set, self)
 
 
 class Semaphore:
@@ -79,7 +79,7 @@ class Semaphore:
             ContextMisuseError: called by anything but running code of the workflow.
         """
         strand = self._sequencer.turns.running("a semaphore")
-        await strand.wait_until(lambda: self._value > 0)
+        await strand.wait_until(lambda: self._value > 0, self)
         self._value -= 1
 
     def release(self) -> None:
@@ -131,7 +131,7 @@ class Lock:
         strand = self._sequencer.turns.running("a lock")
         if self._owner is strand:
             raise ContextMisuseError(f"the {strand} holds this lock, and would wait for itself")
-        await strand.wait_until(lambda: self._owner is None)
+        await strand.wait_until(lambda: self._owner is None, self)
         self._owner = strand
 
     def release(self) -> None:

@@ -129,8 +129,19 @@ class Incarnation:
                 await sequencer.wait_settled()
             sequencer.storage.unlisten(sequencer.pk, sequencer)
         if sequencer.failure is not None:
-            raise InstanceFailed from sequencer.failure
+            raise self._sorted(sequencer.failure)
         return status
+
+    def _sorted(self, failure: ClawError) -> Exception:
+        """Return what a latched error is to the supervisor."""
+        unwinding = self.sequencer.diverged_in
+        if isinstance(unwinding, Exception) and not consists_of(unwinding, self._failures):
+            # A child has crashed before its past was consumed, where it did not before; the past
+            # of the others says what they did then. That is a crash like any other.
+            return unwinding
+        failed = InstanceFailed()
+        failed.__cause__ = failure
+        return failed
 
     def _unwound(self, error: BaseException) -> None:
         """Sort out what a sealed instance ended with: its own matters end here, others go on."""

@@ -75,10 +75,20 @@ class Condition:
     Attributes:
         strand: who waits.
         predicate: what tells whether it is true.
+        group: conditions of one group have the same predicate, so that one of them is asked for
+            all; ``None`` for one that stands alone.
+        order: its place in the order of asking, once it was asked.
     """
 
     strand: Strand
     predicate: Callable[[], object]
+    group: object = None
+    order: int = 0
+
+    @property
+    def key(self) -> object:
+        """Its group; of one that stands alone, itself."""
+        return self if self.group is None else self.group
 
 
 Awaited: TypeAlias = Operation | Condition

@@ -103,9 +103,11 @@ class Sequencer:
         # Numbers of the last entry delivered, and of the last one committed.
         self.delivered: int = past.start.n
         self.committed_n: int = past.last_n
-        # The scopes of nurseries that an exception has cancelled, each with the number of the last
-        # entry delivered when it was raised.
-        self.unwinding: dict[trio.CancelScope, int] = {}
+        # The scopes of nurseries that an exception has cancelled and that have not ended yet, each
+        # with the number of the last entry delivered when it was raised, and with the exception.
+        self.unwinding: dict[trio.CancelScope, tuple[int, BaseException]] = {}
+        # What was unwinding when the code was found not to do what the journal says.
+        self.diverged_in: BaseException | None = None
         # Task bodies that run, or wait for their next attempt.
         self.bodies: int = 0
         self._park_after = park_after
@@ -156,7 +158,7 @@ class Sequencer:
                 pass
             elif self.sealed is not None:
                 break
-            elif self._resume_first_true():
+            elif self._waiting.conditions and self._resume_first_true():
                 pass
             elif self._queue:
                 self._consume(self._queue[0])
@@ -486,5 +488,7 @@ class Sequencer:
     def diverge(self, expected: str, got: str) -> NonDeterminismError:
         """The code does not do what the journal says. Returns the error, for who can raise it."""
         error = NonDeterminismError(self.id, expected, got)
+        if self.unwinding and self.failure is None:
+            _, self.diverged_in = next(iter(self.unwinding.values()))
         self.fail(error)
         return error

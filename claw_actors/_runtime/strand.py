@@ -95,7 +95,7 @@ class Strand:
     def unwinds_since(self) -> int | None:
         """The last entry delivered when an exception began to cancel it; ``None`` if none did."""
         unwinding = self.sequencer.unwinding
-        return min((unwinding[one] for one in self.scopes if one in unwinding), default=None)
+        return min((unwinding[one][0] for one in self.scopes if one in unwinding), default=None)
 
     def sealed_error(self) -> InstanceSealed:
         """Make what a sealed instance's operations raise."""
@@ -202,12 +202,17 @@ class Strand:
             self.operation = None
             self.inside = False
 
-    async def wait_until(self, predicate: Callable[[], object]) -> None:
-        """Wait until something is true. It still is when this returns."""
+    async def wait_until(self, predicate: Callable[[], object], group: object = None) -> None:
+        """Wait until something is true. It still is when this returns.
+
+        Args:
+            predicate: tells whether it is true.
+            group: who waits in the same group gives an equal predicate.
+        """
         self.inside = True
         try:
             await self.enter()
-            await self.give_up_turn(Condition(self, predicate))
+            await self.give_up_turn(Condition(self, predicate, group))
         finally:
             self.operation = None
             self.inside = False

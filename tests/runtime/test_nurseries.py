@@ -431,3 +431,69 @@ async def test_a_child_that_is_no_coroutine_is_a_mistake(open_claw_runtime, stor
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
         with pytest.raises(WorkflowQuarantinedError, match="is no async function"):
             await (await runtime.start(run)).result()
+
+
+@pytest.mark.parametrize("how", ["crashes", "fails"])
+async def test_an_exception_before_the_past_of_the_others_is_consumed(
+    open_claw_runtime, storage, how
+):
+    """A crash is a crash, and may be over in the next life; a failure was not there before."""
+
+    @workflow(restart=Restart(initial=1))
+    async def run(ctx: Context) -> list[int]:
+        results: list[int] = []
+
+        async def fragile(ctx: Context) -> None:
+            await ctx.run(lasting, 1)
+            if ctx.attempt == 2:
+                raise ValueError("a bug") if how == "crashes" else WorkflowFailure("new")
+
+        async def other(ctx: Context, times: int, seconds: float) -> None:
+            for _ in range(times):
+                value = await ctx.run(lasting, seconds, times)
+                results.append(value)
+
+        async with ctx.open_nursery() as nursery:
+            nursery.start_soon(fragile)
+            nursery.start_soon(other, 3, 2)
+            nursery.start_soon(other, 1, 7)
+            await ctx.sleep(50)
+        return results
+
+    async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        await runtime.start(run, id="a")
+        await trio.sleep(20)
+        crashed = storage.snapshot()
+    await trio.sleep(50)
+    async with open_claw_runtime(crashed, workflows=[run]) as runtime:
+        if how == "crashes":
+            assert await runtime.result("a") == [3, 3, 3, 1]
+            assert runtime.statistics().attempts == 0
+            assert runtime.statistics().crashes == 1
+        else:
+            with pytest.raises(WorkflowQuarantinedError, match="diverged"):
+                await runtime.result("a")
+
+
+async def test_parallel_work_survives_in_sqlite(open_claw_runtime, tmp_path, calls):
+    """Every kind of entry is stored and read back: closed and opened in the middle."""
+
+    @workflow
+    async def run(ctx: Context) -> list[object]:
+        with ctx.move_on_after(30) as scope:
+            async with ctx.open_nursery() as nursery:
+                nursery.run_soon(lasting, 4)
+                nursery.run_soon(lasting, 1_000)
+                await ctx.sleep(20)
+                calls.append("slept")
+        return [scope.cancelled_caught, await ctx.map(lasting, [1.0, 2.0])]
+
+    path = tmp_path / "claw.db"
+    async with open_claw_runtime(path, workflows=[run]) as runtime:
+        await runtime.start(run, id="a")
+        await trio.sleep(25)
+    for attempts in (2, 0):  # the deadline has passed meanwhile, so that body does not begin again
+        async with open_claw_runtime(path, workflows=[run]) as runtime:
+            assert await runtime.result("a") == [True, [0, 0]]
+            assert runtime.statistics().attempts == attempts
+    assert calls == ["slept"] * 2

@@ -499,14 +499,8 @@ class Life:
 
     def resume(self, kept: int, seed: int, **options: Any) -> Life:
         """Run it again from what a crash after so many entries has left."""
-        return Life(
-            self.ops,
-            seed,
-            self.journal[:kept],
-            self.cancel_at,
-            storage=self.cut(kept),
-            **options,
-        ).run()
+        options = {"cancel_at": self.cancel_at, **options}
+        return Life(self.ops, seed, self.journal[:kept], storage=self.cut(kept), **options).run()
 
 
 @attrs.define
@@ -563,7 +557,9 @@ def explore_program(seed: int, tally: Tally, *, closes: float = 0.0, twice: floa
         found = resumed(live, kept, seed * 1_000 + kept)
         if rng.random() < twice:
             tally.counts["whole replays"] += 1
-            whole = found.resume(len(found.journal) - 1, seed * 1_000 + kept + 400)
+            # A request that came too late for its end would come in time for the end of this one.
+            again = seed * 1_000 + kept + 400
+            whole = found.resume(len(found.journal) - 1, again, cancel_at=PATIENCE_S)
             tally.add(seed, whole, f"prefix {kept}, whole")
             tally.compare(seed, f"prefix {kept}, whole", found.trace, whole.trace)
             if (whole.result, whole.attempts) != (found.result, 0):
