@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CANCEL_OP",
     "END_OP",
+    "MESSAGE_OP",
     "RETRY_OP",
     "Entry",
     "EntryKind",
     "EntryStatus",
     "OpenTask",
     "effective",
+    "message",
 ]
 
 
@@ -39,6 +41,8 @@ class EntryKind(enum.StrEnum):
     """A sleep that ended."""
     CANCEL = "cancel"
     """A request to cancel, from outside."""
+    MESSAGE = "message"
+    """A message, from outside; its topic is the entry's name."""
     NOTE = "note"
     """Something about the journal itself; never delivered."""
     END = "end"
@@ -58,9 +62,10 @@ class EntryStatus(enum.StrEnum):
 
 CANCEL_OP = "/cancel"
 END_OP = "/end"
+MESSAGE_OP = "/message"
 RETRY_OP = "/retry"
 
-OUTSIDE = frozenset({EntryKind.CANCEL})
+OUTSIDE = frozenset({EntryKind.CANCEL, EntryKind.MESSAGE})
 """Entries that others write into a journal: no code has to ask for them."""
 
 
@@ -70,8 +75,9 @@ class Entry:
 
     Attributes:
         op: the structural id of the operation, such as ``charge_card#2``; ``""`` for the start,
-            and ids that no author can give for what no code asks for (``END_OP``, ``CANCEL_OP``).
-        name: the task's name; otherwise the same as ``kind``.
+            and ids that no author can give for what no code asks for (``END_OP``, ``CANCEL_OP``,
+            ``MESSAGE_OP``).
+        name: the task's name; the topic of a message; otherwise the same as ``kind``.
         kind, status: what it records, and how it went.
         at: when it was made, in POSIX seconds.
         after: the number of the last entry delivered when the operation was asked for; ``None``
@@ -82,7 +88,7 @@ class Entry:
         digest: 16 bytes over the arguments, or ``None``.
         ref: the number of another entry: on an ``END`` that failed, the failed task's; on a
             void ``NOTE``, the first one voided.
-        value: the encoded result, error or reason.
+        value: the encoded result, error, reason or payload.
         n: its number within the run, given by storage when it commits (0 before, and for the
             start).
     """
@@ -126,12 +132,25 @@ class OpenTask:
     error: bytes | None = None
 
 
+def message(topic: str, at: float, payload: bytes | None) -> Entry:
+    """Make the entry of a message.
+
+    All messages share one op, as they share no code that asks for them: the topic is the name.
+
+    Args:
+        topic: what ``receive`` asks for.
+        at: when it was sent, in POSIX seconds.
+        payload: its encoded value.
+    """
+    return Entry(MESSAGE_OP, topic, EntryKind.MESSAGE, EntryStatus.OK, at, value=payload)
+
+
 def effective(entries: Iterable[Entry]) -> list[Entry]:
     """Leave out what was voided, and the notes that voided it.
 
     A void note takes out the entry it refers to and every entry whose operation was asked for
     when that one, or a later one, had been delivered. What outsiders wrote stays: nobody asked
-    for it.
+    for it. A message stays even if the note names it: its sender was told that it is durable.
 
     Args:
         entries: one run's entries in the order of their numbers.
@@ -141,7 +160,12 @@ def effective(entries: Iterable[Entry]) -> list[Entry]:
         if entry.kind is EntryKind.NOTE and entry.status is EntryStatus.VOID:
             assert entry.ref is not None
             first = entry.ref
-            kept = [e for e in kept if e.n != first and (e.after is None or e.after < first)]
+            kept = [
+                e
+                for e in kept
+                if e.kind is EntryKind.MESSAGE
+                or (e.n != first and (e.after is None or e.after < first))
+            ]
         else:
             kept.append(entry)
     return kept
