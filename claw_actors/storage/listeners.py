@@ -120,6 +120,8 @@ class Listeners:
     def _announce(self, operation: Operation, answer: Answer) -> None:
         entries: tuple[Entry, ...]
         if isinstance(operation, Send) and isinstance(answer, Sent):
+            if answer.duplicate:  # nothing was written
+                return
             pk, entries = answer.pk, (operation.entry,)
         elif isinstance(operation, Advance) and isinstance(answer, Advanced):
             pk, entries = operation.pk, operation.entries

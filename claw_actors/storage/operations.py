@@ -13,6 +13,7 @@ import attrs
 from .._core.journal import Entry, OpenTask
 from ..errors import ClawError, StaleWriteError
 from .records import RowChange, WorkflowRow
+from .validation import check_key
 
 __all__ = [
     "Advance",
@@ -127,21 +128,40 @@ class Send:
     """Append an entry from outside to the present run of a workflow, whether it is in memory or not.
 
     If the workflow is waiting, its ``wake_at`` becomes ``entry.at`` (revision + 1), so that it
-    is found due even if this process dies now. Otherwise the row is not touched.
+    is found due even if this process dies now. Otherwise the row is not touched: one that is
+    paused or quarantined keeps the entry for later.
+
+    With a ``key``, it happens once in the life of the workflow, whatever becomes of its runs: if
+    one with this key was taken before, the answer says so, and nothing happens. That is so after
+    the workflow's end, too: who did not hear the first answer gets it now.
 
     Refused with ``NotFoundError``, or with ``WorkflowClosedError`` if it has ended.
+
+    Attributes:
+        id: the workflow.
+        entry: to append.
+        key: an idempotency key, 1 to 200 characters of printable text; ``InvalidInputError`` at
+            once if it is something else.
     """
 
     id: str
     entry: Entry
+    key: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_key))
 
 
 @attrs.frozen
 class Sent:
-    """Answer to :class:`Send`."""
+    """Answer to :class:`Send`.
+
+    Attributes:
+        pk: the key that storage gave the workflow.
+        n: the number given to the entry; 0 for a duplicate.
+        duplicate: whether one with this key was taken before, so that nothing was done.
+    """
 
     pk: int
     n: int
+    duplicate: bool = False
 
 
 @attrs.frozen

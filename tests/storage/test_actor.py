@@ -999,6 +999,22 @@ async def test_messages_of_a_transaction_are_announced_one_by_one():
         assert unheard == [2]
 
 
+async def test_a_duplicate_is_told_to_nobody():
+    """Nothing was written: no listener is told, none that is awaited, and nobody is woken."""
+    async with open_world() as world:
+        listener, late = Recorder(), Recorder()
+        world.actor.on_unheard = lambda pk, id: pytest.fail("woken")
+        world.actor.listen(1, listener)
+        await world.actor.submit(Claim(((2, 0),), 0.0, counted=False))
+        for pk in (1, 2, 3):
+            again = attrs.evolve(message("a", pk), key="k")
+            duplicate = Sent(pk, 0, duplicate=True)
+            world.backend.refusals[id(again)] = duplicate
+            assert await world.actor.submit(again) == duplicate
+        world.actor.listen(2, late)
+        assert (listener.log, late.log) == ([], [])
+
+
 async def test_who_stopped_listening_is_not_told():
     """Unless another has taken the place: that one stays."""
     async with open_world() as world:

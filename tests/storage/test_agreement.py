@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from claw_actors._core.journal import Entry, EntryKind, EntryStatus, OpenTask
+from claw_actors._core.journal import Entry, EntryKind, EntryStatus, OpenTask, message
 from claw_actors._core.lifecycle import Status
 from claw_actors.errors import ClawError
 from claw_actors.storage.memory import MemoryStorage
@@ -115,15 +115,19 @@ work = st.builds(
     depends_on=st.sampled_from(((), ("x", "y"))),
     error=payloads,
 )
-requests = st.builds(
-    Entry,
-    op=st.just("cancel"),
-    name=st.just("cancel"),
-    kind=st.just(EntryKind.CANCEL),
-    status=st.just(EntryStatus.OK),
-    at=times,
-    value=payloads,
+requests = st.one_of(
+    st.builds(message, st.sampled_from(("t", "u")), times, payloads),
+    st.builds(
+        Entry,
+        op=st.just("cancel"),
+        name=st.just("cancel"),
+        kind=st.just(EntryKind.CANCEL),
+        status=st.just(EntryStatus.OK),
+        at=times,
+        value=payloads,
+    ),
 )
+keys = st.none() | st.sampled_from(("k", "K", "click 9"))
 
 
 @st.composite
@@ -221,7 +225,7 @@ def claims(draw, known):
 
 @st.composite
 def sends(draw, known):
-    return Send(draw(known.ids), draw(requests))
+    return Send(draw(known.ids), draw(requests), draw(keys))
 
 
 @st.composite
@@ -375,8 +379,9 @@ class Agreement(RuleBasedStateMachine):
         self.directory.cleanup()
 
 
+EXAMPLES = 15
 AGREEMENT = settings(
-    max_examples=15,
+    max_examples=EXAMPLES,
     stateful_step_count=20,
     derandomize=True,
     database=None,
@@ -410,6 +415,9 @@ def test_memory_and_sqlite_agree():
 
 def test_a_rare_disagreement_is_found():
     """The same search, with a mistake planted in the other one, does not pass."""
-    no_report = settings(AGREEMENT, phases=(Phase.generate,), print_blob=False)
+    # It ends with the first one found, so it may look for longer: the search must be able to.
+    no_report = settings(
+        AGREEMENT, phases=(Phase.generate,), print_blob=False, max_examples=20 * EXAMPLES
+    )
     with pytest.raises(AssertionError):
         run_state_machine_as_test(Disagreement, settings=no_report)

@@ -23,6 +23,7 @@ from claw_actors.errors import (
     WorkflowClosedError,
 )
 from claw_actors.storage.memory import MemoryStorage
+from claw_actors.storage.memory.keys import Keys
 from claw_actors.storage.memory.table import Table
 from claw_actors.storage.model import WorkflowFilter
 from claw_actors.storage.operations import (
@@ -198,6 +199,86 @@ class WakesNobody(Answering):
             return WorkflowClosedError(operation.id, row.status)
         advance = Advance(row.pk, operation.id, row.life, (operation.entry,))
         return Sent(row.pk, super().answer(advance).n)
+
+
+class ForgetsKeys(Translating):
+    def translate(self, operation):
+        return attrs.evolve(operation, key=None) if isinstance(operation, Send) else operation
+
+
+class FoldsKeys(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Send) and operation.key is not None:
+            return attrs.evolve(operation, key=operation.key.casefold())
+        return operation
+
+
+class SharesKeys(Answering):
+    def __init__(self):
+        super().__init__()
+        self._seen = set()
+
+    def answer(self, operation):
+        if not isinstance(operation, Send) or operation.key is None:
+            return super().answer(operation)
+        if operation.key in self._seen:
+            return Sent(self._table.find(operation.id).row.pk, 0, duplicate=True)
+        self._seen.add(operation.key)
+        return super().answer(operation)
+
+
+class TakesKeysOfTheRefused(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, Send) and operation.key and self._table.has(operation.id):
+            record = self._table.find(operation.id)
+            if operation.key not in record.keys:
+                keys = record.keys.add(operation.key)
+                self._table.put(record.row.pk, attrs.evolve(record, keys=keys))
+        return result
+
+
+class RefusesDuplicatesAtTheEnd(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(result, Sent) and result.duplicate:
+            row = self._table.find(operation.id).row
+            if row.status in TERMINAL:
+                return WorkflowClosedError(operation.id, row.status)
+        return result
+
+
+class WakesForDuplicates(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(result, Sent) and result.duplicate:
+            row = self._table.find(operation.id).row
+            change = RowChange(wake_at=operation.entry.at)
+            super().answer(Advance(row.pk, operation.id, row.life, change=change))
+        return result
+
+
+class ForgetsKeysWhenClosed(MemoryStorage):
+    def close(self, *, clean=True):
+        super().close(clean=clean)
+        for record in list(self._table.newest_first(None)):
+            self._table.put(record.row.pk, attrs.evolve(record, keys=Keys()))
+
+
+class KeepsKeysOfTheDeleted(Answering):
+    def __init__(self):
+        super().__init__()
+        self._deleted = {}
+
+    def answer(self, operation):
+        if isinstance(operation, Delete) and self._table.has(operation.id):
+            self._deleted[operation.id] = self._table.find(operation.id).keys
+        result = super().answer(operation)
+        if isinstance(operation, Create) and operation.row.id in self._deleted:
+            record = self._table.find(operation.row.id)
+            keys = self._deleted[operation.row.id]
+            self._table.put(record.row.pk, attrs.evolve(record, keys=keys))
+        return result
 
 
 class SendsToTheDead(Answering):
@@ -465,6 +546,15 @@ CONTROLS = [
     (RecordsAgain, "the_same_outcome_again_does_nothing"),
     (WakesNobody, "a_waiting_workflow_becomes_due"),
     (SendsToTheDead, "a_workflow_that_has_ended_takes_nothing"),
+    (ForgetsKeys, "a_key_is_taken_once"),
+    (ForgetsKeys, "a_key_is_taken_once_in_a_group_too"),
+    (WakesForDuplicates, "a_key_is_taken_once"),
+    (SharesKeys, "keys_belong_to_their_workflow"),
+    (FoldsKeys, "keys_are_compared_as_they_are"),
+    (RefusesDuplicatesAtTheEnd, "a_key_is_remembered_after_the_end"),
+    (ForgetsKeysWhenClosed, "keys_survive_the_owner"),
+    (TakesKeysOfTheRefused, "a_refused_message_takes_no_key"),
+    (KeepsKeysOfTheDeleted, "keys_are_deleted_with_their_workflow"),
     (ReplacesDuplicates, "a_taken_id_is_refused"),
     (ReusesKeys, "keys_are_never_reused"),
     (AdoptsByName, "children_are_not_adopted_by_a_namesake"),

@@ -18,6 +18,7 @@ from ..._core.lifecycle import Status
 from ...errors import NotFoundError
 from ..records import WakeTime, WorkflowRow
 from .journal import Journal
+from .keys import Keys
 
 __all__ = ["Record", "Table"]
 
@@ -32,12 +33,14 @@ class Record:
         parent_pk: the parent's key: its id may be free again, and taken by another workflow.
         journal: of its present run.
         open_tasks: its open work by op; replaced, never changed.
+        keys: of the messages that it was sent, in all of its runs.
     """
 
     row: WorkflowRow
     parent_pk: int | None
     journal: Journal
     open_tasks: Mapping[str, OpenTask] = attrs.field(factory=dict[str, OpenTask])
+    keys: Keys = attrs.field(factory=Keys)
 
     @property
     def last_n(self) -> int:

@@ -154,10 +154,14 @@ class Transaction:
         return Claimed(tuple(rows))
 
     def _send(self, operation: Send) -> Sent:
-        record = self._table.find(operation.id)
+        record, key = self._table.find(operation.id), operation.key
+        if key is not None and key in record.keys:
+            return Sent(record.row.pk, 0, duplicate=True)
         if record.row.status in TERMINAL:
             raise WorkflowClosedError(operation.id, record.row.status)
         record = record.with_entries((operation.entry,))
+        if key is not None:
+            record = attrs.evolve(record, keys=record.keys.add(key))
         if record.row.status is Status.WAITING:
             due = RowChange(wake_at=operation.entry.at)
             record = attrs.evolve(record, row=due.apply(record.row))

@@ -104,6 +104,11 @@ _SELECT_TASKS: Final = f"SELECT {_TASK} FROM claw_task WHERE wf = ? AND run = ?"
 SELECT_TASKS: Final = f"{_SELECT_TASKS} ORDER BY op"
 SELECT_TASKS_OF: Final = f"{_SELECT_TASKS} AND op = ?"
 
+# -- messages -------------------------------------------------------------------------------------
+
+SELECT_KEY: Final = "SELECT 1 FROM claw_key WHERE wf = ? AND key = ?"
+INSERT_KEY: Final = "INSERT INTO claw_key (wf, key) VALUES (?, ?)"
+
 # -- recovery and timers --------------------------------------------------------------------------
 
 # By name where a value is used twice: numbered ones are deprecated from Python 3.12 on.

@@ -206,10 +206,14 @@ class Transaction:
 
     def _send(self, operation: Send) -> Sent:
         stored = self._workflows.find(operation.id)
-        row = stored.row
+        row, key = stored.row, operation.key
+        if key is not None and self._read(statements.SELECT_KEY, (row.pk, key)):
+            return Sent(row.pk, 0, duplicate=True)
         if row.status in TERMINAL:
             raise WorkflowClosedError(operation.id, row.status)
         head = self._journal.head(stored)
+        if key is not None:
+            self._connection.execute(statements.INSERT_KEY, (row.pk, key))
         if row.status is Status.WAITING:
             self._workflows.change(stored, RowChange(wake_at=operation.entry.at))
         return Sent(row.pk, self._journal.append(row.pk, head, (operation.entry,)))
