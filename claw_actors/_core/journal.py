@@ -41,6 +41,8 @@ class EntryKind(enum.StrEnum):
     """A sleep that ended."""
     CANCEL = "cancel"
     """A request to cancel, from outside."""
+    SEND = "send"
+    """A message that was sent to another workflow; failed if that one could not take it."""
     MESSAGE = "message"
     """A message, from outside; its topic is the entry's name."""
     NOTE = "note"

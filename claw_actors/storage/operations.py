@@ -6,13 +6,15 @@ alone. Backends ``match`` on these and end in ``assert_never``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import attrs
 
-from .._core.journal import Entry, OpenTask
+from .._core.journal import Entry, EntryKind, EntryStatus, OpenTask
 from ..errors import ClawError, StaleWriteError
 from .records import RowChange, WorkflowRow
+from .refusals import SendRefusal, encode_refusal
 from .validation import check_key
 
 __all__ = [
@@ -66,6 +68,11 @@ class Advance:
 
     Without ``change`` the row is not touched: a finished task is one INSERT.
 
+    Messages to others go with it, in the same commit: all of it is durable, or none. One of them
+    that is refused does not refuse the rest, as it is an outcome like any other: code may catch
+    it, so it is recorded. The entry that stands for it is stored as failed, with the refusal
+    (``decode_refusal``) as its value, and the answer says which it was and why.
+
     Attributes:
         pk, id: the workflow.
         life: the incarnation that writes. Refused with ``StaleWriteError("life")`` unless it is
@@ -76,6 +83,9 @@ class Advance:
         change: columns of the row to set.
         expect_n: if given, the number of the last entry of the run must still be this; else
             ``StaleWriteError("journal")``.
+        sends: messages to other workflows, or to this one. For each there is one entry of kind
+            ``SEND`` among ``entries``, in the same order, written as if it were taken. Each is
+            done as a :class:`Send` right behind the rest would be.
     """
 
     pk: int
@@ -86,13 +96,41 @@ class Advance:
     closed: tuple[str, ...] = ()
     change: RowChange | None = None
     expect_n: int | None = None
+    sends: tuple[Send, ...] = ()
+
+    def recorded(self, refusals: Sequence[SendRefusal | None]) -> tuple[Entry, ...]:
+        """Return the entries as they are to be stored; for backends.
+
+        Args:
+            refusals: for each of ``sends``, why it was refused; ``None`` if it was not.
+        """
+        entries = list(self.entries)
+        places = [i for i, entry in enumerate(entries) if entry.kind is EntryKind.SEND]
+        assert len(places) == len(self.sends), "each send has an entry of its own"
+        for place, refusal in zip(places, refusals, strict=True):
+            if refusal is not None:
+                entries[place] = attrs.evolve(
+                    entries[place], status=EntryStatus.FAILED, value=encode_refusal(refusal)
+                )
+        return tuple(entries)
 
 
 @attrs.frozen
 class Advanced:
-    """Answer to :class:`Advance`: the number given to its last entry (or the last one there)."""
+    """Answer to :class:`Advance`.
+
+    Attributes:
+        n: the number given to its last entry, or that of the last one there.
+        sent: what became of each of its ``sends``, in order.
+    """
 
     n: int
+    sent: tuple[Sent | SendRefusal, ...] = ()
+
+    @property
+    def refusals(self) -> tuple[SendRefusal | None, ...]:
+        """Why each of the sends was refused; ``None`` for one that was not."""
+        return tuple(None if isinstance(one, Sent) else one for one in self.sent)
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from .._core.journal import Entry, OpenTask
-from ..errors import OutcomeUnknownError, StorageCorruptError, StorageUnavailableError
+from ..errors import ClawError, OutcomeUnknownError, StorageCorruptError, StorageUnavailableError
 from ..storage.backend import Backend, OpenReport
 from ..storage.memory import MemoryStorage
 from ..storage.model import WorkflowFilter
@@ -21,6 +21,8 @@ from ..storage.operations import (
     Deleted,
     Operation,
     Result,
+    Send,
+    Sent,
 )
 from ..storage.records import Listing, Loaded, StoredWorkflow, Unfinished, WakeTime
 
@@ -138,14 +140,22 @@ class FakeDisk(Backend):
     def _acknowledge(self, group: Sequence[Operation], results: Sequence[Result]) -> None:
         for operation, result in zip(group, results, strict=True):
             match operation, result:
-                case Advance(pk=pk), Advanced(n=n):
+                case Advance(pk=pk), Advanced(n=n, sent=sent):
                     self.acknowledged[pk] = n
+                    for one in sent:
+                        self._acknowledge_sent(one)
+                case Send(), Sent():
+                    self._acknowledge_sent(result)
                 case Create(), Created(pk=pk, n=n):
                     self.acknowledged[pk] = n
                 case Delete(), Deleted(pk=pk):
                     self.acknowledged.pop(pk, None)
                 case _:
-                    pass  # claims and requests are told by the rows and journals themselves
+                    pass  # claims are told by the rows themselves
+
+    def _acknowledge_sent(self, answer: Sent | ClawError) -> None:
+        if isinstance(answer, Sent) and not answer.duplicate:
+            self.acknowledged[answer.pk] = answer.n
 
     def tidy(self) -> None:
         """Do nothing: there is no space to give back."""

@@ -29,6 +29,7 @@ from claw_actors.storage.memory import MemoryStorage
 from claw_actors.storage.model import WorkflowFilter
 from claw_actors.storage.operations import (
     Advance,
+    Advanced,
     Atomic,
     Claim,
     Create,
@@ -43,6 +44,7 @@ from claw_actors.storage.sqlite import SQLiteStorage
 from claw_actors.testing.conformance.driving import image
 from claw_actors.testing.conformance.samples import (
     a_row,
+    a_send,
     a_start,
     a_timer,
     a_void,
@@ -217,6 +219,15 @@ def advances(draw, known):
 
 
 @st.composite
+def advances_that_send(draw, known):
+    """Draw an advance with messages to others and to itself, its entries among others."""
+    advance = draw(advances(known))
+    sent = draw(st.lists(sends(known), min_size=1, max_size=3))
+    entries = draw(st.permutations((*advance.entries, *[a_send()] * len(sent))))
+    return attrs.evolve(advance, entries=tuple(entries), sends=tuple(sent))
+
+
+@st.composite
 def claims(draw, known):
     wave = draw(st.lists(known.targets, max_size=4))
     lives = tuple((pk, mostly(draw, life, st.integers(0, 2))) for pk, _, life, _, _ in wave)
@@ -266,7 +277,8 @@ def operations(known):
         creates(known), workflow_saves(known), task_saves(known), deletes(known), sends(known)
     )
     atomic = st.lists(parts, max_size=4).map(lambda chosen: Atomic(tuple(chosen)))
-    return st.one_of(advances(known), advances(known), claims(known), parts, atomic)
+    advancing = (advances(known), advances(known), advances_that_send(known))
+    return st.one_of(*advancing, claims(known), parts, atomic)
 
 
 filters = st.builds(
@@ -293,6 +305,8 @@ def comparable(result):
     """Return an answer, or of a refusal its class, message and attributes."""
     if isinstance(result, ClawError):
         return type(result), str(result), vars(result)
+    if isinstance(result, Advanced):
+        return result.n, [comparable(one) for one in result.sent]
     return result
 
 

@@ -28,6 +28,7 @@ from claw_actors.storage.memory.table import Table
 from claw_actors.storage.model import WorkflowFilter
 from claw_actors.storage.operations import (
     Advance,
+    Advanced,
     Atomic,
     Claim,
     Create,
@@ -278,6 +279,109 @@ class KeepsKeysOfTheDeleted(Answering):
             record = self._table.find(operation.row.id)
             keys = self._deleted[operation.row.id]
             self._table.put(record.row.pk, attrs.evolve(record, keys=keys))
+        return result
+
+
+class SendsNothingAlong(Answering):
+    def answer(self, operation):
+        if not isinstance(operation, Advance) or not operation.sends:
+            return super().answer(operation)
+        n = super().answer(attrs.evolve(operation, sends=())).n
+        return Advanced(
+            n, tuple(Sent(self._table.find(one.id).row.pk, 1) for one in operation.sends)
+        )
+
+
+class SendsAlong(Answering):
+    """Does what is sent along by operations of its own."""
+
+    def answer(self, operation):
+        if not isinstance(operation, Advance) or not operation.sends:
+            return super().answer(operation)
+        return self.advance(operation)
+
+    def advance(self, operation):
+        answered = self.progress(operation)
+        if isinstance(answered, ClawError):
+            return answered
+        sent = tuple(self.answer(send) for send in operation.sends)
+        return Advanced(answered.n, sent)
+
+    def progress(self, operation):
+        return super().answer(attrs.evolve(operation, sends=()))
+
+
+class RecordsEveryMessageAsTaken(SendsAlong):
+    pass
+
+
+class SendsFirst(SendsAlong):
+    def advance(self, operation):
+        sent = tuple(self.answer(send) for send in operation.sends)
+        refusals = [one if isinstance(one, ClawError) else None for one in sent]
+        entries = operation.recorded(refusals)
+        answered = self.progress(attrs.evolve(operation, entries=entries))
+        return answered if isinstance(answered, ClawError) else Advanced(answered.n, sent)
+
+
+class SendsBehindTheGroup(MemoryStorage):
+    def commit(self, group):
+        results = super().commit(
+            [attrs.evolve(one, sends=()) if isinstance(one, Advance) else one for one in group]
+        )
+        return [
+            attrs.evolve(result, sent=tuple(super(SendsBehindTheGroup, self).commit(one.sends)))
+            if isinstance(one, Advance) and isinstance(result, Advanced)
+            else result
+            for one, result in zip(group, results, strict=True)
+        ]
+
+
+class SendsInReverse(SendsAlong):
+    def advance(self, operation):
+        answered = self.progress(operation)
+        if isinstance(answered, ClawError):
+            return answered
+        sent = [self.answer(send) for send in operation.sends[::-1]]
+        return Advanced(answered.n, tuple(sent[::-1]))
+
+
+class RefusesWithItsMessages(Answering):
+    def answer(self, operation):
+        if isinstance(operation, Advance) and operation.sends:
+            trial = self.snapshot()
+            trial.open()
+            [result] = trial.commit([operation])
+            if isinstance(result, Advanced) and any(result.refusals):
+                return next(one for one in result.refusals if one is not None)
+        return super().answer(operation)
+
+
+class SendsAlongWithoutKeys(Translating):
+    def translate(self, operation):
+        if not isinstance(operation, Advance):
+            return operation
+        sends = tuple(attrs.evolve(send, key=None) for send in operation.sends)
+        return attrs.evolve(operation, sends=sends)
+
+
+class SendsAlongToTheSleeping(SendsAlong):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, Advance) and isinstance(result, Advanced):
+            for send, sent in zip(operation.sends, result.sent, strict=True):
+                if isinstance(sent, Sent) and sent.pk != operation.pk:
+                    change = RowChange(wake_at=9_000.0)
+                    life = self._table.find(send.id).row.life
+                    super().answer(Advance(sent.pk, send.id, life, change=change))
+        return result
+
+
+class CountsItsOwnMessages(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, Advance) and operation.sends and isinstance(result, Advanced):
+            return attrs.evolve(result, n=self._table.get(operation.pk).last_n)
         return result
 
 
@@ -555,6 +659,18 @@ CONTROLS = [
     (ForgetsKeysWhenClosed, "keys_survive_the_owner"),
     (TakesKeysOfTheRefused, "a_refused_message_takes_no_key"),
     (KeepsKeysOfTheDeleted, "keys_are_deleted_with_their_workflow"),
+    (SendsNothingAlong, "what_an_advance_sends_arrives"),
+    (RecordsEveryMessageAsTaken, "a_refused_message_is_recorded_as_such"),
+    (RefusesWithItsMessages, "a_refused_message_stops_no_neighbour"),
+    (SendsFirst, "a_refused_advance_sends_nothing"),
+    (SendsFirst, "one_that_sends_to_itself_is_told_behind_its_own_entries"),
+    (SendsFirst, "one_that_sends_to_itself_is_told_as_what_it_becomes"),
+    (SendsBehindTheGroup, "two_that_send_to_each_other_agree_on_the_order"),
+    (SendsInReverse, "messages_take_their_place_among_others"),
+    (SendsAlongWithoutKeys, "a_key_drops_a_message_that_was_sent_before"),
+    (SendsAlongToTheSleeping, "a_waiting_recipient_becomes_due"),
+    (SendsNothingAlong, "one_that_is_paused_or_quarantined_keeps_messages"),
+    (CountsItsOwnMessages, "one_that_sends_to_itself_is_told_behind_its_own_entries"),
     (ReplacesDuplicates, "a_taken_id_is_refused"),
     (ReusesKeys, "keys_are_never_reused"),
     (AdoptsByName, "children_are_not_adopted_by_a_namesake"),

@@ -17,6 +17,7 @@ For messages that show the values that differ, put this into ``conftest.py``::
 The cases, by topic:
 
 - ``creating``, ``advancing``, ``claiming``, ``sending``, ``saving``, ``deleting``: the operations.
+- ``messaging``: what an ``Advance`` brings along.
 - ``grouping``: several of them in one commit, and ``Atomic``.
 - ``finding``, ``listing``, ``recovering``: the reads.
 - ``values``: what must come back as it was given.
@@ -34,6 +35,7 @@ from . import (
     grouping,
     lifetimes,
     listing,
+    messaging,
     recovering,
     saving,
     sending,
@@ -50,6 +52,7 @@ CASES: tuple[Case, ...] = cases_of(
     advancing,
     claiming,
     sending,
+    messaging,
     saving,
     deleting,
     grouping,

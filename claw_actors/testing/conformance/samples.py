@@ -16,6 +16,7 @@ __all__ = [
     "a_cancel",
     "a_message",
     "a_row",
+    "a_send",
     "a_start",
     "a_timer",
     "a_void",
@@ -91,6 +92,11 @@ def a_message(
 ) -> Entry:
     """Make an entry from outside: a message."""
     return message(topic, at, payload)
+
+
+def a_send(op: str = "send", *, after: int = 0) -> Entry:
+    """Make the entry of a message that was sent to another workflow."""
+    return Entry(op, "send", EntryKind.SEND, EntryStatus.OK, BEGUN + 3, after=after)
 
 
 def an_end(
