@@ -13,7 +13,7 @@ import attrs
 
 from .._core.journal import Entry, EntryKind, EntryStatus, OpenTask
 from ..errors import ClawError, StaleWriteError
-from .records import RowChange, WorkflowRow
+from .records import DeadLetter, RowChange, WorkflowRow
 from .refusals import SendRefusal, encode_refusal
 from .validation import check_key
 
@@ -86,6 +86,11 @@ class Advance:
         sends: messages to other workflows, or to this one. For each there is one entry of kind
             ``SEND`` among ``entries``, in the same order, written as if it were taken. Each is
             done as a :class:`Send` right behind the rest would be.
+        values: what the workflow shows of itself: pairs of a key (``check_key``) and an encoded
+            value, to insert or replace; of two with the same key the last one counts. They
+            belong to the workflow, not to its run, and can be read after its end.
+        values_at: when they were set, in POSIX seconds; for people, nothing is decided by it.
+        dead_letters: messages that it could not take, to be put aside; their ``seq`` is ignored.
     """
 
     pk: int
@@ -97,6 +102,9 @@ class Advance:
     change: RowChange | None = None
     expect_n: int | None = None
     sends: tuple[Send, ...] = ()
+    values: tuple[tuple[str, bytes], ...] = ()
+    values_at: float = 0.0
+    dead_letters: tuple[DeadLetter, ...] = ()
 
     def recorded(self, refusals: Sequence[SendRefusal | None]) -> tuple[Entry, ...]:
         """Return the entries as they are to be stored; for backends.

@@ -24,7 +24,15 @@ from ..storage.operations import (
     Send,
     Sent,
 )
-from ..storage.records import Listing, Loaded, StoredWorkflow, Unfinished, WakeTime
+from ..storage.records import (
+    DeadLetter,
+    Listing,
+    Loaded,
+    StoredValue,
+    StoredWorkflow,
+    Unfinished,
+    WakeTime,
+)
 
 __all__ = ["CrashPoint", "FakeDisk", "When"]
 
@@ -175,6 +183,18 @@ class FakeDisk(Backend):
     ) -> tuple[list[Entry], list[OpenTask]]:
         self._check_alive()
         return self._working.read_tasks(workflow_id, op)
+
+    def get_value(self, workflow_id: str, key: str) -> bytes | None:
+        self._check_alive()
+        return self._working.get_value(workflow_id, key)
+
+    def list_values(self, workflow_id: str) -> list[StoredValue]:
+        self._check_alive()
+        return self._working.list_values(workflow_id)
+
+    def list_dead_letters(self, workflow_id: str, after: int, limit: int) -> list[DeadLetter]:
+        self._check_alive()
+        return self._working.list_dead_letters(workflow_id, after, limit)
 
     def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
         self._check_alive()

@@ -96,7 +96,7 @@ class FakeBackend(Backend):
         return f"read {id}"
 
     close = abandon = list_workflows = read_tasks = load = None
-    list_unfinished = list_wake_times = None
+    list_unfinished = list_wake_times = get_value = list_values = list_dead_letters = None
 
 
 class GatedExecutor(InlineExecutor):

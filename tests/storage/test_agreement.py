@@ -39,7 +39,7 @@ from claw_actors.storage.operations import (
     SaveWorkflow,
     Send,
 )
-from claw_actors.storage.records import RowChange, WorkflowRow
+from claw_actors.storage.records import DeadLetter, RowChange, WorkflowRow
 from claw_actors.storage.sqlite import SQLiteStorage
 from claw_actors.testing.conformance.driving import image
 from claw_actors.testing.conformance.samples import (
@@ -54,6 +54,8 @@ from claw_actors.testing.conformance.samples import (
 
 IDS = ("a", "a_b", "A", "b")
 OPS = ("x", "x#2", "X")
+KEYS = ("k", "K", "click 9")
+MAX_GROUP = 4
 TIMES = (0.0, 1.5, 2.0, 1e9)
 
 ids = st.sampled_from(IDS)
@@ -129,7 +131,13 @@ requests = st.one_of(
         value=payloads,
     ),
 )
-keys = st.none() | st.sampled_from(("k", "K", "click 9"))
+keys = st.none() | st.sampled_from(KEYS)
+value_lists = st.just([]) | st.lists(
+    st.tuples(st.sampled_from(KEYS), st.sampled_from((b"", b"1", b"\x00\xff"))), max_size=3
+)
+letters = st.lists(
+    st.builds(DeadLetter, st.sampled_from(("t", "ü")), times, st.just("why"), payloads), max_size=1
+)
 
 
 @st.composite
@@ -166,12 +174,14 @@ class Known:
 
     Attributes:
         loaded: every workflow, as the memory backend has it.
+        dead: keys of those that have dead letters.
         gone: keys whose deletion has begun, or ended.
         fresh: numbers for ops that no task has had: two outcomes of one task are a caller's bug.
     """
 
     loaded: tuple
     gone: tuple
+    dead: frozenset
     fresh: count
 
     @property
@@ -215,6 +225,10 @@ def advances(draw, known):
         tuple(op for op in draw(op_sets) if op not in opened),
         draw(st.none() | changes()),
         draw(st.sampled_from((None, None, last_n, last_n + 1))),
+        values=tuple(draw(value_lists)),
+        values_at=draw(times),
+        # One at most, and only where there is none: see `deletes`.
+        dead_letters=tuple(draw(letters)) if pk not in known.dead else (),
     )
 
 
@@ -264,8 +278,10 @@ def task_saves(draw, known):
 
 @st.composite
 def deletes(draw, known):
-    # Never below the number of ops: whether open work counts as a piece is a backend's own choice.
-    limit = draw(st.sampled_from((len(OPS), len(OPS) + 1, 5_000)))
+    # Never below the number of ops, of keys, or of the dead letters that one group may bring:
+    # whether anything but entries counts as a piece is a backend's own choice.
+    assert max(len(OPS), len(KEYS)) <= MAX_GROUP
+    limit = draw(st.sampled_from((MAX_GROUP, MAX_GROUP + 1, 5_000)))
     if known.gone and draw(st.booleans()):
         return Delete("", draw(st.sampled_from(known.gone)), limit)
     return Delete(draw(known.ids), limit=limit)
@@ -347,12 +363,14 @@ class Agreement(RuleBasedStateMachine):
 
     def known(self):
         pks = [row.row.pk for row in image(self.memory).listed]
-        return Known(tuple(self.memory.load(pks)), tuple(self.gone), self.fresh)
+        loaded = tuple(self.memory.load(pks))
+        dead = (one.row.pk for one in loaded if self.memory.list_dead_letters(one.row.id, 0, 1))
+        return Known(loaded, tuple(self.gone), frozenset(dead), self.fresh)
 
     @rule(data=st.data())
     def commit(self, data):
         for _ in range(2):  # writing is what matters: twice as often as reopening, and cheaper
-            group = data.draw(st.lists(operations(self.known()), min_size=1, max_size=4))
+            group = data.draw(st.lists(operations(self.known()), min_size=1, max_size=MAX_GROUP))
             expected = self.memory.commit(group)
             found = self.other.commit(group)
             assert [comparable(one) for one in found] == [comparable(one) for one in expected]
@@ -386,6 +404,10 @@ class Agreement(RuleBasedStateMachine):
             for op in {*OPS, *(task.op for task in outcomes), *(task.op for task in work)}:
                 assert self.other.read_tasks(item.row.id, op) == (
                     self.memory.read_tasks(item.row.id, op)
+                )
+            for key in KEYS:
+                assert self.other.get_value(item.row.id, key) == (
+                    self.memory.get_value(item.row.id, key)
                 )
 
     def teardown(self):

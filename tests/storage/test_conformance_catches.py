@@ -385,6 +385,135 @@ class CountsItsOwnMessages(Answering):
         return result
 
 
+class KeepsFirstValues(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Advance) and self._table.get(operation.pk) is not None:
+            there = self._table.get(operation.pk).values
+            values = tuple(pair for pair in operation.values if pair[0] not in there)
+            return attrs.evolve(operation, values=values)
+        return operation
+
+
+class FoldsKeysOfValues(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Advance):
+            values = tuple((key.casefold(), value) for key, value in operation.values)
+            return attrs.evolve(operation, values=values)
+        return operation
+
+
+class SetsThoughRefused(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, Advance) and isinstance(result, StaleWriteError):
+            life = self._table.get(operation.pk).row.life
+            late = attrs.evolve(operation, life=life, entries=(), expect_n=None)
+            super().answer(late)
+        return result
+
+
+class ListsValuesAsSet(MemoryStorage):
+    def list_values(self, workflow_id):
+        super().list_values(workflow_id)
+        return list(self._table.find(workflow_id).values.values())
+
+
+class HidesValuesAtTheEnd(MemoryStorage):
+    def get_value(self, workflow_id, key):
+        value = super().get_value(workflow_id, key)
+        return None if self._table.find(workflow_id).row.status in TERMINAL else value
+
+
+class SharesBelongings(MemoryStorage):
+    """Has one place for the values and the dead letters of all."""
+
+    def list_values(self, workflow_id):
+        super().list_values(workflow_id)
+        values = {}
+        for record in self._table.oldest_first(0):
+            values.update(record.values)
+        return [values[key] for key in sorted(values)]
+
+    def get_value(self, workflow_id, key):
+        return {one.key: one.value for one in self.list_values(workflow_id)}.get(key)
+
+    def list_dead_letters(self, workflow_id, after, limit):
+        super().list_dead_letters(workflow_id, after, limit)
+        letters = [one for record in self._table.oldest_first(0) for one in record.dead_letters]
+        return [attrs.evolve(one, seq=n) for n, one in enumerate(letters, start=1)][after:][:limit]
+
+
+class InheritsBelongings(Answering):
+    """Gives a namesake what the late one had."""
+
+    def __init__(self):
+        super().__init__()
+        self._late = {}
+
+    def answer(self, operation):
+        if isinstance(operation, Delete) and self._table.has(operation.id):
+            self._late[operation.id] = self._table.find(operation.id)
+        result = super().answer(operation)
+        if isinstance(operation, Create) and (late := self._late.get(operation.row.id)):
+            record = self._table.find(operation.row.id)
+            record = attrs.evolve(record, values=late.values, dead_letters=late.dead_letters)
+            self._table.put(record.row.pk, record)
+        return result
+
+
+class HasNothingOfNobody(MemoryStorage):
+    def get_value(self, workflow_id, key):
+        return super().get_value(workflow_id, key) if self._table.has(workflow_id) else None
+
+    def list_values(self, workflow_id):
+        return super().list_values(workflow_id) if self._table.has(workflow_id) else []
+
+    def list_dead_letters(self, workflow_id, after, limit):
+        if not self._table.has(workflow_id):
+            return []
+        return super().list_dead_letters(workflow_id, after, limit)
+
+
+class DropsSameLetters(Translating):
+    def translate(self, operation):
+        if not isinstance(operation, Advance) or self._table.get(operation.pk) is None:
+            return operation
+        there = {one.topic for one in self._table.get(operation.pk).dead_letters}
+        fresh = tuple(one for one in operation.dead_letters if one.topic not in there)
+        return attrs.evolve(operation, dead_letters=fresh)
+
+
+class TakesNoPayloadForEmpty(Translating):
+    def translate(self, operation):
+        if not isinstance(operation, Advance):
+            return operation
+        letters = [attrs.evolve(one, payload=one.payload or b"") for one in operation.dead_letters]
+        return attrs.evolve(operation, dead_letters=tuple(letters))
+
+
+class TakesAfterForFrom(MemoryStorage):
+    def list_dead_letters(self, workflow_id, after, limit):
+        return super().list_dead_letters(workflow_id, max(after - 1, 0), limit)
+
+
+class TakesNumbersOfLetters(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, Advance) and isinstance(result, Advanced):
+            record = self._table.get(operation.pk)
+            kept = record.dead_letters[: len(record.dead_letters) - len(operation.dead_letters)]
+            letters = (*kept, *operation.dead_letters)
+            self._table.put(operation.pk, attrs.evolve(record, dead_letters=letters))
+        return result
+
+
+class LosesLettersWhenAbandoned(MemoryStorage):
+    def abandon(self):
+        super().abandon()
+        for record in list(self._table.newest_first(None)):
+            self._table.put(record.row.pk, attrs.evolve(record, dead_letters=()))
+
+
 class SendsToTheDead(Answering):
     def answer(self, operation):
         result = super().answer(operation)
@@ -671,6 +800,23 @@ CONTROLS = [
     (SendsAlongToTheSleeping, "a_waiting_recipient_becomes_due"),
     (SendsNothingAlong, "one_that_is_paused_or_quarantined_keeps_messages"),
     (CountsItsOwnMessages, "one_that_sends_to_itself_is_told_behind_its_own_entries"),
+    (KeepsFirstValues, "a_value_is_what_was_set_last"),
+    (ListsValuesAsSet, "values_are_listed_by_key"),
+    (FoldsKeysOfValues, "values_are_kept_byte_for_byte"),
+    (SharesBelongings, "values_belong_to_their_workflow"),
+    (HidesValuesAtTheEnd, "values_can_be_read_after_the_end"),
+    (SetsThoughRefused, "a_refused_advance_sets_nothing"),
+    (InheritsBelongings, "values_are_deleted_with_their_workflow"),
+    (HasNothingOfNobody, "values_of_nobody_are_refused"),
+    (DropsSameLetters, "dead_letters_are_kept_in_their_order"),
+    (TakesAfterForFrom, "dead_letters_come_in_pages"),
+    (SharesBelongings, "dead_letters_belong_to_their_workflow"),
+    (TakesNoPayloadForEmpty, "dead_letters_are_kept_byte_for_byte"),
+    (TakesNumbersOfLetters, "a_number_that_a_dead_letter_brings_is_ignored"),
+    (LosesLettersWhenAbandoned, "dead_letters_survive_the_owner"),
+    (SetsThoughRefused, "a_refused_advance_discards_nothing"),
+    (InheritsBelongings, "dead_letters_are_deleted_with_their_workflow"),
+    (HasNothingOfNobody, "dead_letters_of_nobody_are_refused"),
     (ReplacesDuplicates, "a_taken_id_is_refused"),
     (ReusesKeys, "keys_are_never_reused"),
     (AdoptsByName, "children_are_not_adopted_by_a_namesake"),

@@ -34,7 +34,7 @@ from ..operations import (
     Send,
     Sent,
 )
-from ..records import RowChange, WorkflowRow
+from ..records import RowChange, StoredValue, WorkflowRow
 from ..refusals import SEND_REFUSALS, SendRefusal
 from .journal import Journal
 from .table import Record, Table
@@ -49,6 +49,20 @@ def _changed(row: WorkflowRow, change: RowChange) -> WorkflowRow:
     """Apply a change, without keeping a mapping that its author may change later."""
     changed = change.apply(row)
     return attrs.evolve(changed, metadata=dict(changed.metadata))
+
+
+def _with_belongings(record: Record, advance: Advance) -> Record:
+    """Set values, and put letters aside."""
+    values = {key: StoredValue(key, value, advance.values_at) for key, value in advance.values}
+    letters = tuple(
+        attrs.evolve(letter, seq=seq)
+        for seq, letter in enumerate(advance.dead_letters, start=len(record.dead_letters) + 1)
+    )
+    return attrs.evolve(
+        record,
+        values={**record.values, **values},
+        dead_letters=record.dead_letters + letters,
+    )
 
 
 def _with_open_tasks(record: Record, open_tasks: Mapping[str, OpenTask]) -> Record:
@@ -128,6 +142,8 @@ class Transaction:
             record = _with_open_tasks(record, kept)
         if operation.change is not None:
             record = attrs.evolve(record, row=_changed(record.row, operation.change))
+        if operation.values or operation.dead_letters:
+            record = _with_belongings(record, operation)
         if operation.sends:
             return self._send_along(operation, record)
         record = record.with_entries(operation.entries)

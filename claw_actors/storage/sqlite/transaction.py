@@ -41,9 +41,10 @@ from ..operations import (
     Send,
     Sent,
 )
-from ..records import RowChange, WorkflowRow
+from ..records import RowChange, StoredValue, WorkflowRow
 from ..refusals import SEND_REFUSALS, SendRefusal
 from . import statements
+from .belongings import letter_values, value_values
 from .deletion import delete_step
 from .journal import Head, Journal
 from .rows import Stored, Values, read_entry, task_values, workflow_values
@@ -177,9 +178,19 @@ class Transaction:
         if operation.change is not None:
             assert stored is not None
             head.life = self._workflows.change(stored, operation.change).life
+        if operation.values or operation.dead_letters:
+            self._save_belongings(operation)
         if operation.sends:
             return self._send_along(operation, head)
         return Advanced(self._journal.append(pk, head, operation.entries))
+
+    def _save_belongings(self, operation: Advance) -> None:
+        """Set values, and put letters aside."""
+        pk, at = operation.pk, operation.values_at
+        values = [value_values(pk, StoredValue(key, value, at)) for key, value in operation.values]
+        self._connection.executemany(statements.SAVE_VALUE, values)
+        letters = [letter_values(pk, letter) for letter in operation.dead_letters]
+        self._connection.executemany(statements.INSERT_LETTER, letters)
 
     def _send_along(self, operation: Advance, head: Head) -> Advanced:
         """Write the entries of an advance, and what it sends."""
