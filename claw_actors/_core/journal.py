@@ -20,12 +20,14 @@ __all__ = [
     "CANCEL_OP",
     "CRASH_OP",
     "END_OP",
+    "MESSAGE_OP",
     "RETRY_OP",
     "Entry",
     "EntryKind",
     "EntryStatus",
     "OpenTask",
     "effective",
+    "message",
     "outlives",
 ]
 
@@ -43,6 +45,10 @@ class EntryKind(enum.StrEnum):
     """A deadline that has passed, and cancelled its scope."""
     CANCEL = "cancel"
     """A request to cancel, from outside."""
+    SEND = "send"
+    """A message that was sent to another workflow; failed if that one could not take it."""
+    MESSAGE = "message"
+    """A message, from outside; its topic is the entry's name."""
     NOTE = "note"
     """Something about the journal itself; never delivered."""
     END = "end"
@@ -63,9 +69,10 @@ class EntryStatus(enum.StrEnum):
 CANCEL_OP = "/cancel"
 CRASH_OP = "/crash"
 END_OP = "/end"
+MESSAGE_OP = "/message"
 RETRY_OP = "/retry"
 
-OUTSIDE = frozenset({EntryKind.CANCEL})
+OUTSIDE = frozenset({EntryKind.CANCEL, EntryKind.MESSAGE})
 """Entries that others write into a journal: no code has to ask for them."""
 
 
@@ -75,8 +82,9 @@ class Entry:
 
     Attributes:
         op: the structural id of the operation, such as ``charge_card#2``; ``""`` for the start,
-            and ids that no author can give for what no code asks for (``END_OP``, ``CANCEL_OP``).
-        name: the task's name; otherwise the same as ``kind``.
+            and ids that no author can give for what no code asks for (``END_OP``, ``CANCEL_OP``,
+            ``MESSAGE_OP``).
+        name: the task's name; the topic of a message; otherwise the same as ``kind``.
         kind, status: what it records, and how it went.
         at: when it was made, in POSIX seconds.
         after: the number of the last entry delivered when the operation was asked for; ``None``
@@ -88,7 +96,7 @@ class Entry:
         ref: the number of another entry: on an ``END`` that failed, the failed task's; on a
             void ``NOTE``, the first one voided; on a ``TASK`` that was cancelled because of an
             exception, the last one delivered when that was raised.
-        value: the encoded result, error or reason.
+        value: the encoded result, error, reason or payload.
         n: its number within the run, given by storage when it commits (0 before, and for the
             start).
     """
@@ -132,13 +140,27 @@ class OpenTask:
     error: bytes | None = None
 
 
+def message(topic: str, at: float, payload: bytes | None) -> Entry:
+    """Make the entry of a message.
+
+    All messages share one op, as they share no code that asks for them: the topic is the name.
+
+    Args:
+        topic: what ``receive`` asks for.
+        at: when it was sent, in POSIX seconds.
+        payload: its encoded value.
+    """
+    return Entry(MESSAGE_OP, topic, EntryKind.MESSAGE, EntryStatus.OK, at, value=payload)
+
+
 def effective(entries: Iterable[Entry]) -> list[Entry]:
     """Leave out what was voided, and the notes that voided it.
 
     A void note takes out the entry it refers to and every entry whose operation was asked for
     when that one, or a later one, had been delivered. It also takes out tasks that are recorded
     later as cancelled: their bodies were cut off on the way to where the void leads back from, and
-    have had no outcome. What outsiders wrote stays: nobody asked for it.
+    have had no outcome. What outsiders wrote stays: nobody asked for it. A message
+    stays even if the note names it: its sender was told that it is durable.
 
     Args:
         entries: one run's entries in the order of their numbers.
@@ -156,6 +178,8 @@ def effective(entries: Iterable[Entry]) -> list[Entry]:
 
 def outlives(entry: Entry, first: int) -> bool:
     """Tell whether an entry still counts when the one numbered ``first`` is voided."""
+    if entry.kind is EntryKind.MESSAGE:
+        return True
     if entry.n < first or entry.after is None:
         return entry.n != first
     is_cut_off = entry.kind is EntryKind.TASK and entry.status is EntryStatus.CANCELLED

@@ -4,7 +4,8 @@
 - ``client``: :class:`Storage`, the async face. ``translation``: users' records to stored ones.
 - ``actor``: the one writer, in groups. ``executor``: where backends run. ``opening``: lifetimes.
 - ``listeners``: who is told of what was committed.
-- ``backend``: the synchronous contract. ``operations``, ``records``: what passes through it.
+- ``backend``: the synchronous contract. ``operations``, ``records``: what passes through it;
+  ``refusals``: why a message could not be sent, to be recorded.
 - ``memory``, ``sqlite``: the backends.
 - ``codec``: values as strict JSON. ``converter``: what makes it strict.
 """

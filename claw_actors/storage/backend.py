@@ -14,7 +14,15 @@ from .._core.journal import Entry, OpenTask
 from ..errors import StorageCorruptError
 from .model import WorkflowFilter
 from .operations import Operation, Result
-from .records import Listing, Loaded, StoredWorkflow, Unfinished, WakeTime
+from .records import (
+    DeadLetter,
+    Listing,
+    Loaded,
+    StoredValue,
+    StoredWorkflow,
+    Unfinished,
+    WakeTime,
+)
 
 __all__ = ["Backend", "OpenReport"]
 
@@ -123,6 +131,38 @@ class Backend(abc.ABC):
 
         Raises:
             NotFoundError: there is no such workflow. (An unknown task is just empty.)
+        """
+
+    @abc.abstractmethod
+    def get_value(self, workflow_id: str, key: str) -> bytes | None:
+        """Read one of a workflow's values, as it was set last; ``None`` if it never was.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            StorageCorruptError: what is stored is damaged.
+        """
+
+    @abc.abstractmethod
+    def list_values(self, workflow_id: str) -> list[StoredValue]:
+        """Read all values of a workflow, in order of their keys (by code point).
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            StorageCorruptError: one of them is damaged.
+        """
+
+    @abc.abstractmethod
+    def list_dead_letters(self, workflow_id: str, after: int, limit: int) -> list[DeadLetter]:
+        """Read the next dead letters of a workflow, in the order in which they were put aside.
+
+        Args:
+            workflow_id: the workflow.
+            after: only those whose ``seq`` is larger; 0 begins with the first.
+            limit: how many at most.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            StorageCorruptError: one of them is damaged.
         """
 
     @abc.abstractmethod

@@ -118,27 +118,40 @@ class Listeners:
             self._on_unheard(pk, id)
 
     def _announce(self, operation: Operation, answer: Answer) -> None:
-        entries: tuple[Entry, ...]
         if isinstance(operation, Send) and isinstance(answer, Sent):
-            pk, entries = answer.pk, (operation.entry,)
+            self._announce_sent(operation, answer)
         elif isinstance(operation, Advance) and isinstance(answer, Advanced):
-            pk, entries = operation.pk, operation.entries
+            if not operation.sends:  # the usual one
+                self._tell(operation.pk, operation.entries, answer.n)
+                return
+            self._tell(operation.pk, operation.recorded(answer.refusals), answer.n)
+            for send, sent in zip(operation.sends, answer.sent, strict=True):
+                if isinstance(sent, Sent):
+                    self._announce_sent(send, sent)
         else:
             self._expect(operation, answer)
+
+    def _announce_sent(self, send: Send, sent: Sent) -> None:
+        """Tell of what came from outside; if nobody listens, keep it, or have somebody woken."""
+        if sent.duplicate:  # nothing was written
             return
+        if self._tell(sent.pk, (send.entry,), sent.n):
+            return
+        if sent.pk in self._ahead:
+            self._ahead[sent.pk].entries.append(attrs.evolve(send.entry, n=sent.n))
+        else:
+            self._unheard[sent.pk] = send.id
+
+    def _tell(self, pk: int, entries: tuple[Entry, ...], last_n: int) -> bool:
+        """Tell the listener of a workflow, if it has one, of entries up to this number."""
         listener = self._listeners.get(pk)
         if listener is None:
-            if isinstance(operation, Send):
-                if pk in self._ahead:
-                    entry = attrs.evolve(operation.entry, n=answer.n)
-                    self._ahead[pk].entries.append(entry)
-                else:
-                    self._unheard[pk] = operation.id
-            return
-        first = answer.n - len(entries) + 1
+            return False
+        first = last_n - len(entries) + 1
         for index, entry in enumerate(entries):
             listener.committed(attrs.evolve(entry, n=first + index))
         self._touched[pk] = listener
+        return True
 
     def _expect(self, operation: Operation, answer: Answer) -> None:
         """Keep what outsiders write to an instance from its claim to the moment when it listens.

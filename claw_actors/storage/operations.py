@@ -6,13 +6,16 @@ alone. Backends ``match`` on these and end in ``assert_never``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import attrs
 
-from .._core.journal import Entry, OpenTask
+from .._core.journal import Entry, EntryKind, EntryStatus, OpenTask
 from ..errors import ClawError, StaleWriteError
-from .records import RowChange, WorkflowRow
+from .records import DeadLetter, RowChange, WorkflowRow
+from .refusals import SendRefusal, encode_refusal
+from .validation import check_key
 
 __all__ = [
     "Advance",
@@ -65,6 +68,11 @@ class Advance:
 
     Without ``change`` the row is not touched: a finished task is one INSERT.
 
+    Messages to others go with it, in the same commit: all of it is durable, or none. One of them
+    that is refused does not refuse the rest, as it is an outcome like any other: code may catch
+    it, so it is recorded. The entry that stands for it is stored as failed, with the refusal
+    (``decode_refusal``) as its value, and the answer says which it was and why.
+
     Attributes:
         pk, id: the workflow.
         life: the incarnation that writes. Refused with ``StaleWriteError("life")`` unless it is
@@ -75,6 +83,14 @@ class Advance:
         change: columns of the row to set.
         expect_n: if given, the number of the last entry of the run must still be this; else
             ``StaleWriteError("journal")``.
+        sends: messages to other workflows, or to this one. For each there is one entry of kind
+            ``SEND`` among ``entries``, in the same order, written as if it were taken. Each is
+            done as a :class:`Send` right behind the rest would be.
+        values: what the workflow shows of itself: pairs of a key (``check_key``) and an encoded
+            value, to insert or replace; of two with the same key the last one counts. They
+            belong to the workflow, not to its run, and can be read after its end.
+        values_at: when they were set, in POSIX seconds; for people, nothing is decided by it.
+        dead_letters: messages that it could not take, to be put aside; their ``seq`` is ignored.
     """
 
     pk: int
@@ -85,13 +101,44 @@ class Advance:
     closed: tuple[str, ...] = ()
     change: RowChange | None = None
     expect_n: int | None = None
+    sends: tuple[Send, ...] = ()
+    values: tuple[tuple[str, bytes], ...] = ()
+    values_at: float = 0.0
+    dead_letters: tuple[DeadLetter, ...] = ()
+
+    def recorded(self, refusals: Sequence[SendRefusal | None]) -> tuple[Entry, ...]:
+        """Return the entries as they are to be stored; for backends.
+
+        Args:
+            refusals: for each of ``sends``, why it was refused; ``None`` if it was not.
+        """
+        entries = list(self.entries)
+        places = [i for i, entry in enumerate(entries) if entry.kind is EntryKind.SEND]
+        assert len(places) == len(self.sends), "each send has an entry of its own"
+        for place, refusal in zip(places, refusals, strict=True):
+            if refusal is not None:
+                entries[place] = attrs.evolve(
+                    entries[place], status=EntryStatus.FAILED, value=encode_refusal(refusal)
+                )
+        return tuple(entries)
 
 
 @attrs.frozen
 class Advanced:
-    """Answer to :class:`Advance`: the number given to its last entry (or the last one there)."""
+    """Answer to :class:`Advance`.
+
+    Attributes:
+        n: the number given to its last entry, or that of the last one there.
+        sent: what became of each of its ``sends``, in order.
+    """
 
     n: int
+    sent: tuple[Sent | SendRefusal, ...] = ()
+
+    @property
+    def refusals(self) -> tuple[SendRefusal | None, ...]:
+        """Why each of the sends was refused; ``None`` for one that was not."""
+        return tuple(None if isinstance(one, Sent) else one for one in self.sent)
 
 
 @attrs.frozen
@@ -127,21 +174,40 @@ class Send:
     """Append an entry from outside to the present run of a workflow, whether it is in memory or not.
 
     If the workflow is waiting, its ``wake_at`` becomes ``entry.at`` (revision + 1), so that it
-    is found due even if this process dies now. Otherwise the row is not touched.
+    is found due even if this process dies now. Otherwise the row is not touched: one that is
+    paused or quarantined keeps the entry for later.
+
+    With a ``key``, it happens once in the life of the workflow, whatever becomes of its runs: if
+    one with this key was taken before, the answer says so, and nothing happens. That is so after
+    the workflow's end, too: who did not hear the first answer gets it now.
 
     Refused with ``NotFoundError``, or with ``WorkflowClosedError`` if it has ended.
+
+    Attributes:
+        id: the workflow.
+        entry: to append.
+        key: an idempotency key, 1 to 200 characters of printable text; ``InvalidInputError`` at
+            once if it is something else.
     """
 
     id: str
     entry: Entry
+    key: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_key))
 
 
 @attrs.frozen
 class Sent:
-    """Answer to :class:`Send`."""
+    """Answer to :class:`Send`.
+
+    Attributes:
+        pk: the key that storage gave the workflow.
+        n: the number given to the entry; 0 for a duplicate.
+        duplicate: whether one with this key was taken before, so that nothing was done.
+    """
 
     pk: int
     n: int
+    duplicate: bool = False
 
 
 @attrs.frozen

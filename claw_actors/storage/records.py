@@ -17,9 +17,11 @@ from ..errors import StorageCorruptError
 
 __all__ = [
     "UNCHANGED",
+    "DeadLetter",
     "Listing",
     "Loaded",
     "RowChange",
+    "StoredValue",
     "StoredWorkflow",
     "Unfinished",
     "WakeTime",
@@ -139,6 +141,41 @@ class Loaded:
     row: WorkflowRow
     entries: tuple[Entry, ...]
     open_tasks: tuple[OpenTask, ...]
+
+
+@attrs.frozen
+class StoredValue:
+    """What a workflow shows of itself under a key, from its first setting to its deletion.
+
+    Attributes:
+        key: which one.
+        value: the encoded value.
+        at: when it was set, in POSIX seconds.
+    """
+
+    key: str
+    value: bytes
+    at: float
+
+
+@attrs.frozen
+class DeadLetter:
+    """A message that its workflow could not take.
+
+    Attributes:
+        topic: where it was sent to.
+        at: when it was put aside, in POSIX seconds.
+        reason: why, for people.
+        payload: its encoded value.
+        seq: grows from one letter of a workflow to the next, with gaps perhaps; given by storage
+            (0 before).
+    """
+
+    topic: str
+    at: float
+    reason: str
+    payload: bytes | None
+    seq: int = 0
 
 
 @attrs.frozen(kw_only=True)

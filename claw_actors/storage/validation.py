@@ -18,6 +18,7 @@ __all__ = [
     "check_count",
     "check_free_text",
     "check_id",
+    "check_key",
     "check_metadata",
     "check_text",
     "check_time",
@@ -26,6 +27,7 @@ __all__ = [
 
 MAX_DESCRIPTION_CHARS = 1_000
 MAX_TEXT_CHARS = 1_000
+MAX_KEY_CHARS = 200
 MAX_LABELS = 32
 MAX_LABEL_KEY_CHARS = 64
 MAX_LABEL_VALUE_CHARS = 256
@@ -44,6 +46,18 @@ def check_id(instance: object, attribute: object, value: Any) -> None:
     """Attrs validator: a workflow id."""
     if not is_valid_id(value):
         raise InvalidInputError("id", value, "1 to 200 characters of A-Z a-z 0-9 . _ : -")
+
+
+def check_key(instance: object, attribute: object, value: Any) -> None:
+    """Attrs validator: the key of a message or of a value."""
+    # Printable is neither NUL nor a lone surrogate, which some backends would refuse.
+    good = isinstance(value, str) and 1 <= len(value) <= MAX_KEY_CHARS and value.isprintable()
+    if not good:
+        raise InvalidInputError(
+            getattr(attribute, "name", "key"),
+            value,
+            f"1 to {MAX_KEY_CHARS} characters of printable text",
+        )
 
 
 def _is_clean_text(value: object, limit: int) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from .._core.journal import Entry, OpenTask
-from ..errors import OutcomeUnknownError, StorageCorruptError, StorageUnavailableError
+from ..errors import ClawError, OutcomeUnknownError, StorageCorruptError, StorageUnavailableError
 from ..storage.backend import Backend, OpenReport
 from ..storage.memory import MemoryStorage
 from ..storage.model import WorkflowFilter
@@ -21,8 +21,18 @@ from ..storage.operations import (
     Deleted,
     Operation,
     Result,
+    Send,
+    Sent,
 )
-from ..storage.records import Listing, Loaded, StoredWorkflow, Unfinished, WakeTime
+from ..storage.records import (
+    DeadLetter,
+    Listing,
+    Loaded,
+    StoredValue,
+    StoredWorkflow,
+    Unfinished,
+    WakeTime,
+)
 
 __all__ = ["CrashPoint", "FakeDisk", "When"]
 
@@ -138,14 +148,22 @@ class FakeDisk(Backend):
     def _acknowledge(self, group: Sequence[Operation], results: Sequence[Result]) -> None:
         for operation, result in zip(group, results, strict=True):
             match operation, result:
-                case Advance(pk=pk), Advanced(n=n):
+                case Advance(pk=pk), Advanced(n=n, sent=sent):
                     self.acknowledged[pk] = n
+                    for one in sent:
+                        self._acknowledge_sent(one)
+                case Send(), Sent():
+                    self._acknowledge_sent(result)
                 case Create(), Created(pk=pk, n=n):
                     self.acknowledged[pk] = n
                 case Delete(), Deleted(pk=pk):
                     self.acknowledged.pop(pk, None)
                 case _:
-                    pass  # claims and requests are told by the rows and journals themselves
+                    pass  # claims are told by the rows themselves
+
+    def _acknowledge_sent(self, answer: Sent | ClawError) -> None:
+        if isinstance(answer, Sent) and not answer.duplicate:
+            self.acknowledged[answer.pk] = answer.n
 
     def tidy(self) -> None:
         """Do nothing: there is no space to give back."""
@@ -165,6 +183,18 @@ class FakeDisk(Backend):
     ) -> tuple[list[Entry], list[OpenTask]]:
         self._check_alive()
         return self._working.read_tasks(workflow_id, op)
+
+    def get_value(self, workflow_id: str, key: str) -> bytes | None:
+        self._check_alive()
+        return self._working.get_value(workflow_id, key)
+
+    def list_values(self, workflow_id: str) -> list[StoredValue]:
+        self._check_alive()
+        return self._working.list_values(workflow_id)
+
+    def list_dead_letters(self, workflow_id: str, after: int, limit: int) -> list[DeadLetter]:
+        self._check_alive()
+        return self._working.list_dead_letters(workflow_id, after, limit)
 
     def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
         self._check_alive()

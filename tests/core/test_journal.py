@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,12 +12,14 @@ from claw_actors._core.journal import (
     CANCEL_OP,
     CRASH_OP,
     END_OP,
+    MESSAGE_OP,
     OUTSIDE,
     RETRY_OP,
     Entry,
     EntryKind,
     EntryStatus,
     effective,
+    message,
 )
 
 START = Entry("", "start", EntryKind.START, EntryStatus.OK, 0.0)
@@ -132,20 +135,39 @@ def test_a_void_note_must_say_what_it_voids():
         effective([START, broken])
 
 
-def test_only_requests_to_cancel_come_from_outside():
+def test_only_requests_to_cancel_and_messages_come_from_outside():
     """Whatever is added there is no longer asked for by code."""
-    assert [kind for kind in EntryKind if kind in OUTSIDE] == [EntryKind.CANCEL]
+    assert [kind for kind in EntryKind if kind in OUTSIDE] == [EntryKind.CANCEL, EntryKind.MESSAGE]
+
+
+def test_a_message_bears_its_topic_as_name():
+    """Whoever reads the journal sees where it belongs; the op is the same for all of them."""
+    entry = message("approval", 5.0, b"true")
+    assert (entry.op, entry.name, entry.kind) == (MESSAGE_OP, "approval", EntryKind.MESSAGE)
+    assert (entry.at, entry.value, entry.after, entry.life) == (5.0, b"true", None, 0)
+
+
+def test_a_void_keeps_messages_wherever_they_stand():
+    """Before the fatal entry, after it, after the end, and even named by the note itself."""
+    note = message("topic", 1.0, None)
+    first, second, third = (attrs.evolve(note, n=n) for n in (1, 3, 5))
+    failed = task(2, 0, EntryStatus.FAILED)
+    journal = [START, first, failed, second, end(4, 3), third]
+    assert numbers([*journal, void(6, 2)]) == [0, 1, 3, 5]
+    assert numbers([*journal, void(6, 1)]) == [0, 1, 2, 3, 5]
 
 
 @st.composite
 def journals(draw):
     journal = [START]
     for n in range(1, draw(st.integers(1, 20))):
-        match draw(st.integers(0, 3)):
+        match draw(st.integers(0, 4)):
             case 0:
                 journal.append(cancel(n))
             case 1 if n > 1:
                 journal.append(void(n, draw(st.integers(1, n - 1))))
+            case 2:
+                journal.append(attrs.evolve(message("topic", float(n), None), n=n))
             case _:
                 journal.append(task(n, draw(st.integers(0, n - 1))))
     return journal
@@ -162,18 +184,21 @@ def test_what_is_left_needs_nothing_that_is_gone(journal):
         *kept,
         *(e.ref for e in journal if e.status is EntryStatus.VOID),
     }
+    assert {e.n for e in journal if e.kind is EntryKind.MESSAGE} <= set(kept)
     for index, note in enumerate(journal):
         if note.status is EntryStatus.VOID:
             before = {entry.n for entry in journal[:index]}
             assert not [
                 e
                 for e in left
-                if e.n in before and (e.n == note.ref or (e.after or -1) >= note.ref)
+                if e.n in before
+                and e.kind is not EntryKind.MESSAGE
+                and (e.n == note.ref or (e.after or -1) >= note.ref)
             ]
 
 
 def test_what_no_code_asks_for_has_ids_that_no_author_can_give():
     """A task called ``end`` is something else than the end; these are stored, so frozen."""
-    ops = (CANCEL_OP, CRASH_OP, END_OP, RETRY_OP)
-    assert ops == ("/cancel", "/crash", "/end", "/retry")
+    ops = (CANCEL_OP, CRASH_OP, END_OP, MESSAGE_OP, RETRY_OP)
+    assert ops == ("/cancel", "/crash", "/end", "/message", "/retry")
     assert not any(map(is_valid_name, ops))

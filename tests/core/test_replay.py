@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from claw_actors._core.journal import Entry, EntryKind, EntryStatus
+from claw_actors._core.journal import Entry, EntryKind, EntryStatus, message
 from claw_actors._core.replay import Asked, Mismatch, compare, describe_entry, read_past
 
 START = Entry("", "start", EntryKind.START, EntryStatus.OK, 0.0, value=b"{}")
@@ -26,6 +26,13 @@ def test_code_must_ask_for_all_but_what_came_from_outside():
     """The index holds operations; a request to cancel is delivered unasked."""
     past = read_past([START, CHARGE, CANCEL, SLEEP])
     assert past.by_op == {"pay/charge": CHARGE, "sleep": SLEEP}
+
+
+def test_messages_are_delivered_in_their_place_and_asked_for_by_nobody():
+    """All share one op, so none of them may stand in the index."""
+    sent = [attrs.evolve(message("topic", 1.0, b"1"), n=n) for n in (1, 2)]
+    past = read_past([START, *sent])
+    assert (list(past.entries), past.by_op, past.last_n) == (sent, {}, 2)
 
 
 def test_voided_entries_are_no_past():

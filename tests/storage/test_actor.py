@@ -96,7 +96,7 @@ class FakeBackend(Backend):
         return f"read {id}"
 
     close = abandon = list_workflows = read_tasks = load = None
-    list_unfinished = list_wake_times = None
+    list_unfinished = list_wake_times = get_value = list_values = list_dead_letters = None
 
 
 class GatedExecutor(InlineExecutor):
@@ -1012,6 +1012,80 @@ async def test_messages_of_a_transaction_are_announced_one_by_one():
         assert await world.actor.submit(both) == (Sent(1, 1), Sent(2, 2))
         assert listener.log == [("listener", "committed", "a", 1), ("listener", "pump")]
         assert unheard == [2]
+
+
+def sending(*sends, pk=1):
+    entries = tuple(
+        Entry(f"send#{n}", "send", EntryKind.SEND, EntryStatus.OK, 0.0) for n in range(len(sends))
+    )
+    return Advance(pk, f"w-{pk}", 1, entries, sends=sends)
+
+
+async def test_what_an_advance_sends_is_announced_like_a_message_of_its_own():
+    """To a listener, to one that is awaited, or to whoever wakes; a duplicate to nobody."""
+    async with open_world() as world:
+        log, unheard = [], []
+        sender, heard, late = (Recorder(log, name) for name in ("sender", "heard", "late"))
+        world.actor.on_unheard = lambda pk, id: unheard.append((pk, id))
+        world.actor.listen(1, sender)
+        world.actor.listen(2, heard)
+        await world.actor.submit(Claim(((3, 0),), 0.0, counted=False))
+        operation = sending(*(message(f"m{pk}", pk) for pk in (2, 3, 4, 5)))
+        sent = (Sent(2, 7), Sent(3, 8), Sent(4, 9), Sent(5, 0, duplicate=True))
+        world.backend.refusals[id(operation)] = Advanced(4, sent)
+        await world.actor.submit(operation)
+        assert log == [
+            *(("sender", "committed", f"send#{n}", n + 1) for n in range(4)),
+            ("heard", "committed", "m2", 7),
+            ("sender", "pump"),
+            ("heard", "pump"),
+        ]
+        assert unheard == [(4, "w-4")]
+        world.actor.listen(3, late)
+        assert log[-1] == ("late", "committed", "m3", 8)
+
+
+async def test_a_listener_is_told_of_a_refused_message_as_it_is_stored():
+    """What the sender goes on with is what a replay will read."""
+    async with open_world() as world:
+        told = []
+        listener = Recorder()
+        listener.committed = told.append
+        world.actor.listen(1, listener)
+        operation = sending(message("a", 2), message("b", 3))
+        refusal = NotFoundError("workflow", "w-3")
+        world.backend.refusals[id(operation)] = Advanced(2, (Sent(2, 7), refusal))
+        await world.actor.submit(operation)
+        stored = operation.recorded((None, refusal))
+        assert told == [attrs.evolve(entry, n=n) for n, entry in enumerate(stored, start=1)]
+        assert [entry.status.value for entry in told] == ["ok", "failed"]
+
+
+async def test_a_sender_that_nobody_listens_to_still_has_others_woken():
+    """Its own entries are told to nobody, what it sends is."""
+    async with open_world() as world:
+        unheard = []
+        world.actor.on_unheard = lambda pk, id: unheard.append(pk)
+        operation = sending(message("a", 2))
+        world.backend.refusals[id(operation)] = Advanced(1, (Sent(2, 7),))
+        await world.actor.submit(operation)
+        assert unheard == [2]
+
+
+async def test_a_duplicate_is_told_to_nobody():
+    """Nothing was written: no listener is told, none that is awaited, and nobody is woken."""
+    async with open_world() as world:
+        listener, late = Recorder(), Recorder()
+        world.actor.on_unheard = lambda pk, id: pytest.fail("woken")
+        world.actor.listen(1, listener)
+        await world.actor.submit(Claim(((2, 0),), 0.0, counted=False))
+        for pk in (1, 2, 3):
+            again = attrs.evolve(message("a", pk), key="k")
+            duplicate = Sent(pk, 0, duplicate=True)
+            world.backend.refusals[id(again)] = duplicate
+            assert await world.actor.submit(again) == duplicate
+        world.actor.listen(2, late)
+        assert (listener.log, late.log) == ([], [])
 
 
 async def test_who_stopped_listening_is_not_told():

@@ -23,10 +23,12 @@ from claw_actors.errors import (
     WorkflowClosedError,
 )
 from claw_actors.storage.memory import MemoryStorage
+from claw_actors.storage.memory.keys import Keys
 from claw_actors.storage.memory.table import Table
 from claw_actors.storage.model import WorkflowFilter
 from claw_actors.storage.operations import (
     Advance,
+    Advanced,
     Atomic,
     Claim,
     Create,
@@ -198,6 +200,318 @@ class WakesNobody(Answering):
             return WorkflowClosedError(operation.id, row.status)
         advance = Advance(row.pk, operation.id, row.life, (operation.entry,))
         return Sent(row.pk, super().answer(advance).n)
+
+
+class ForgetsKeys(Translating):
+    def translate(self, operation):
+        return attrs.evolve(operation, key=None) if isinstance(operation, Send) else operation
+
+
+class FoldsKeys(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Send) and operation.key is not None:
+            return attrs.evolve(operation, key=operation.key.casefold())
+        return operation
+
+
+class SharesKeys(Answering):
+    def __init__(self):
+        super().__init__()
+        self._seen = set()
+
+    def answer(self, operation):
+        if not isinstance(operation, Send) or operation.key is None:
+            return super().answer(operation)
+        if operation.key in self._seen:
+            return Sent(self._table.find(operation.id).row.pk, 0, duplicate=True)
+        self._seen.add(operation.key)
+        return super().answer(operation)
+
+
+class TakesKeysOfTheRefused(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, Send) and operation.key and self._table.has(operation.id):
+            record = self._table.find(operation.id)
+            if operation.key not in record.keys:
+                keys = record.keys.add(operation.key)
+                self._table.put(record.row.pk, attrs.evolve(record, keys=keys))
+        return result
+
+
+class RefusesDuplicatesAtTheEnd(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(result, Sent) and result.duplicate:
+            row = self._table.find(operation.id).row
+            if row.status in TERMINAL:
+                return WorkflowClosedError(operation.id, row.status)
+        return result
+
+
+class WakesForDuplicates(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(result, Sent) and result.duplicate:
+            row = self._table.find(operation.id).row
+            change = RowChange(wake_at=operation.entry.at)
+            super().answer(Advance(row.pk, operation.id, row.life, change=change))
+        return result
+
+
+class ForgetsKeysWhenClosed(MemoryStorage):
+    def close(self, *, clean=True):
+        super().close(clean=clean)
+        for record in list(self._table.newest_first(None)):
+            self._table.put(record.row.pk, attrs.evolve(record, keys=Keys()))
+
+
+class KeepsKeysOfTheDeleted(Answering):
+    def __init__(self):
+        super().__init__()
+        self._deleted = {}
+
+    def answer(self, operation):
+        if isinstance(operation, Delete) and self._table.has(operation.id):
+            self._deleted[operation.id] = self._table.find(operation.id).keys
+        result = super().answer(operation)
+        if isinstance(operation, Create) and operation.row.id in self._deleted:
+            record = self._table.find(operation.row.id)
+            keys = self._deleted[operation.row.id]
+            self._table.put(record.row.pk, attrs.evolve(record, keys=keys))
+        return result
+
+
+class SendsNothingAlong(Answering):
+    def answer(self, operation):
+        if not isinstance(operation, Advance) or not operation.sends:
+            return super().answer(operation)
+        n = super().answer(attrs.evolve(operation, sends=())).n
+        return Advanced(
+            n, tuple(Sent(self._table.find(one.id).row.pk, 1) for one in operation.sends)
+        )
+
+
+class SendsAlong(Answering):
+    """Does what is sent along by operations of its own."""
+
+    def answer(self, operation):
+        if not isinstance(operation, Advance) or not operation.sends:
+            return super().answer(operation)
+        return self.advance(operation)
+
+    def advance(self, operation):
+        answered = self.progress(operation)
+        if isinstance(answered, ClawError):
+            return answered
+        sent = tuple(self.answer(send) for send in operation.sends)
+        return Advanced(answered.n, sent)
+
+    def progress(self, operation):
+        return super().answer(attrs.evolve(operation, sends=()))
+
+
+class RecordsEveryMessageAsTaken(SendsAlong):
+    pass
+
+
+class SendsFirst(SendsAlong):
+    def advance(self, operation):
+        sent = tuple(self.answer(send) for send in operation.sends)
+        refusals = [one if isinstance(one, ClawError) else None for one in sent]
+        entries = operation.recorded(refusals)
+        answered = self.progress(attrs.evolve(operation, entries=entries))
+        return answered if isinstance(answered, ClawError) else Advanced(answered.n, sent)
+
+
+class SendsBehindTheGroup(MemoryStorage):
+    def commit(self, group):
+        results = super().commit(
+            [attrs.evolve(one, sends=()) if isinstance(one, Advance) else one for one in group]
+        )
+        return [
+            attrs.evolve(result, sent=tuple(super(SendsBehindTheGroup, self).commit(one.sends)))
+            if isinstance(one, Advance) and isinstance(result, Advanced)
+            else result
+            for one, result in zip(group, results, strict=True)
+        ]
+
+
+class SendsInReverse(SendsAlong):
+    def advance(self, operation):
+        answered = self.progress(operation)
+        if isinstance(answered, ClawError):
+            return answered
+        sent = [self.answer(send) for send in operation.sends[::-1]]
+        return Advanced(answered.n, tuple(sent[::-1]))
+
+
+class RefusesWithItsMessages(Answering):
+    def answer(self, operation):
+        if isinstance(operation, Advance) and operation.sends:
+            trial = self.snapshot()
+            trial.open()
+            [result] = trial.commit([operation])
+            if isinstance(result, Advanced) and any(result.refusals):
+                return next(one for one in result.refusals if one is not None)
+        return super().answer(operation)
+
+
+class SendsAlongWithoutKeys(Translating):
+    def translate(self, operation):
+        if not isinstance(operation, Advance):
+            return operation
+        sends = tuple(attrs.evolve(send, key=None) for send in operation.sends)
+        return attrs.evolve(operation, sends=sends)
+
+
+class SendsAlongToTheSleeping(SendsAlong):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, Advance) and isinstance(result, Advanced):
+            for send, sent in zip(operation.sends, result.sent, strict=True):
+                if isinstance(sent, Sent) and sent.pk != operation.pk:
+                    change = RowChange(wake_at=9_000.0)
+                    life = self._table.find(send.id).row.life
+                    super().answer(Advance(sent.pk, send.id, life, change=change))
+        return result
+
+
+class CountsItsOwnMessages(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, Advance) and operation.sends and isinstance(result, Advanced):
+            return attrs.evolve(result, n=self._table.get(operation.pk).last_n)
+        return result
+
+
+class KeepsFirstValues(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Advance) and self._table.get(operation.pk) is not None:
+            there = self._table.get(operation.pk).values
+            values = tuple(pair for pair in operation.values if pair[0] not in there)
+            return attrs.evolve(operation, values=values)
+        return operation
+
+
+class FoldsKeysOfValues(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Advance):
+            values = tuple((key.casefold(), value) for key, value in operation.values)
+            return attrs.evolve(operation, values=values)
+        return operation
+
+
+class SetsThoughRefused(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, Advance) and isinstance(result, StaleWriteError):
+            life = self._table.get(operation.pk).row.life
+            late = attrs.evolve(operation, life=life, entries=(), expect_n=None)
+            super().answer(late)
+        return result
+
+
+class ListsValuesAsSet(MemoryStorage):
+    def list_values(self, workflow_id):
+        super().list_values(workflow_id)
+        return list(self._table.find(workflow_id).values.values())
+
+
+class HidesValuesAtTheEnd(MemoryStorage):
+    def get_value(self, workflow_id, key):
+        value = super().get_value(workflow_id, key)
+        return None if self._table.find(workflow_id).row.status in TERMINAL else value
+
+
+class SharesBelongings(MemoryStorage):
+    """Has one place for the values and the dead letters of all."""
+
+    def list_values(self, workflow_id):
+        super().list_values(workflow_id)
+        values = {}
+        for record in self._table.oldest_first(0):
+            values.update(record.values)
+        return [values[key] for key in sorted(values)]
+
+    def get_value(self, workflow_id, key):
+        return {one.key: one.value for one in self.list_values(workflow_id)}.get(key)
+
+    def list_dead_letters(self, workflow_id, after, limit):
+        super().list_dead_letters(workflow_id, after, limit)
+        letters = [one for record in self._table.oldest_first(0) for one in record.dead_letters]
+        return [attrs.evolve(one, seq=n) for n, one in enumerate(letters, start=1)][after:][:limit]
+
+
+class InheritsBelongings(Answering):
+    """Gives a namesake what the late one had."""
+
+    def __init__(self):
+        super().__init__()
+        self._late = {}
+
+    def answer(self, operation):
+        if isinstance(operation, Delete) and self._table.has(operation.id):
+            self._late[operation.id] = self._table.find(operation.id)
+        result = super().answer(operation)
+        if isinstance(operation, Create) and (late := self._late.get(operation.row.id)):
+            record = self._table.find(operation.row.id)
+            record = attrs.evolve(record, values=late.values, dead_letters=late.dead_letters)
+            self._table.put(record.row.pk, record)
+        return result
+
+
+class HasNothingOfNobody(MemoryStorage):
+    def get_value(self, workflow_id, key):
+        return super().get_value(workflow_id, key) if self._table.has(workflow_id) else None
+
+    def list_values(self, workflow_id):
+        return super().list_values(workflow_id) if self._table.has(workflow_id) else []
+
+    def list_dead_letters(self, workflow_id, after, limit):
+        if not self._table.has(workflow_id):
+            return []
+        return super().list_dead_letters(workflow_id, after, limit)
+
+
+class DropsSameLetters(Translating):
+    def translate(self, operation):
+        if not isinstance(operation, Advance) or self._table.get(operation.pk) is None:
+            return operation
+        there = {one.topic for one in self._table.get(operation.pk).dead_letters}
+        fresh = tuple(one for one in operation.dead_letters if one.topic not in there)
+        return attrs.evolve(operation, dead_letters=fresh)
+
+
+class TakesNoPayloadForEmpty(Translating):
+    def translate(self, operation):
+        if not isinstance(operation, Advance):
+            return operation
+        letters = [attrs.evolve(one, payload=one.payload or b"") for one in operation.dead_letters]
+        return attrs.evolve(operation, dead_letters=tuple(letters))
+
+
+class TakesAfterForFrom(MemoryStorage):
+    def list_dead_letters(self, workflow_id, after, limit):
+        return super().list_dead_letters(workflow_id, max(after - 1, 0), limit)
+
+
+class TakesNumbersOfLetters(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, Advance) and isinstance(result, Advanced):
+            record = self._table.get(operation.pk)
+            kept = record.dead_letters[: len(record.dead_letters) - len(operation.dead_letters)]
+            letters = (*kept, *operation.dead_letters)
+            self._table.put(operation.pk, attrs.evolve(record, dead_letters=letters))
+        return result
+
+
+class LosesLettersWhenAbandoned(MemoryStorage):
+    def abandon(self):
+        super().abandon()
+        for record in list(self._table.newest_first(None)):
+            self._table.put(record.row.pk, attrs.evolve(record, dead_letters=()))
 
 
 class SendsToTheDead(Answering):
@@ -465,6 +779,44 @@ CONTROLS = [
     (RecordsAgain, "the_same_outcome_again_does_nothing"),
     (WakesNobody, "a_waiting_workflow_becomes_due"),
     (SendsToTheDead, "a_workflow_that_has_ended_takes_nothing"),
+    (ForgetsKeys, "a_key_is_taken_once"),
+    (ForgetsKeys, "a_key_is_taken_once_in_a_group_too"),
+    (WakesForDuplicates, "a_key_is_taken_once"),
+    (SharesKeys, "keys_belong_to_their_workflow"),
+    (FoldsKeys, "keys_are_compared_as_they_are"),
+    (RefusesDuplicatesAtTheEnd, "a_key_is_remembered_after_the_end"),
+    (ForgetsKeysWhenClosed, "keys_survive_the_owner"),
+    (TakesKeysOfTheRefused, "a_refused_message_takes_no_key"),
+    (KeepsKeysOfTheDeleted, "keys_are_deleted_with_their_workflow"),
+    (SendsNothingAlong, "what_an_advance_sends_arrives"),
+    (RecordsEveryMessageAsTaken, "a_refused_message_is_recorded_as_such"),
+    (RefusesWithItsMessages, "a_refused_message_stops_no_neighbour"),
+    (SendsFirst, "a_refused_advance_sends_nothing"),
+    (SendsFirst, "one_that_sends_to_itself_is_told_behind_its_own_entries"),
+    (SendsFirst, "one_that_sends_to_itself_is_told_as_what_it_becomes"),
+    (SendsBehindTheGroup, "two_that_send_to_each_other_agree_on_the_order"),
+    (SendsInReverse, "messages_take_their_place_among_others"),
+    (SendsAlongWithoutKeys, "a_key_drops_a_message_that_was_sent_before"),
+    (SendsAlongToTheSleeping, "a_waiting_recipient_becomes_due"),
+    (SendsNothingAlong, "one_that_is_paused_or_quarantined_keeps_messages"),
+    (CountsItsOwnMessages, "one_that_sends_to_itself_is_told_behind_its_own_entries"),
+    (KeepsFirstValues, "a_value_is_what_was_set_last"),
+    (ListsValuesAsSet, "values_are_listed_by_key"),
+    (FoldsKeysOfValues, "values_are_kept_byte_for_byte"),
+    (SharesBelongings, "values_belong_to_their_workflow"),
+    (HidesValuesAtTheEnd, "values_can_be_read_after_the_end"),
+    (SetsThoughRefused, "a_refused_advance_sets_nothing"),
+    (InheritsBelongings, "values_are_deleted_with_their_workflow"),
+    (HasNothingOfNobody, "values_of_nobody_are_refused"),
+    (DropsSameLetters, "dead_letters_are_kept_in_their_order"),
+    (TakesAfterForFrom, "dead_letters_come_in_pages"),
+    (SharesBelongings, "dead_letters_belong_to_their_workflow"),
+    (TakesNoPayloadForEmpty, "dead_letters_are_kept_byte_for_byte"),
+    (TakesNumbersOfLetters, "a_number_that_a_dead_letter_brings_is_ignored"),
+    (LosesLettersWhenAbandoned, "dead_letters_survive_the_owner"),
+    (SetsThoughRefused, "a_refused_advance_discards_nothing"),
+    (InheritsBelongings, "dead_letters_are_deleted_with_their_workflow"),
+    (HasNothingOfNobody, "dead_letters_of_nobody_are_refused"),
     (ReplacesDuplicates, "a_taken_id_is_refused"),
     (ReusesKeys, "keys_are_never_reused"),
     (AdoptsByName, "children_are_not_adopted_by_a_namesake"),

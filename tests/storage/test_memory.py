@@ -11,6 +11,7 @@ from claw_actors._core.lifecycle import Status
 from claw_actors.errors import NotFoundError, StorageLockedError, StorageUnavailableError
 from claw_actors.storage.memory import MemoryStorage
 from claw_actors.storage.memory.journal import Journal
+from claw_actors.storage.memory.keys import Keys
 from claw_actors.storage.model import WorkflowFilter
 from claw_actors.storage.operations import (
     Advance,
@@ -169,6 +170,19 @@ def test_appending_costs_the_same_however_long_the_journal():
     assert [entry.n for entry in journal.entries()] == list(range(2_001))
     assert shared.entries() == (a_start(),)
     assert [entry.n for entry in shared.append((an_outcome(),) * 3).entries()] == [0, 1, 2, 3]
+
+
+def test_adding_a_key_copies_few_however_many_there_are():
+    """Each key is copied as often as their number doubles, and the set before stays as it was."""
+    keys, copied = Keys(), 0
+    for n in range(1_024):
+        before, keys = keys, keys.add(f"k{n}")
+        copied += sum(len(part) for part in set(keys._parts) - set(before._parts))
+        assert f"k{n}" in keys
+        assert f"k{n}" not in before
+    assert copied <= 1_024 * 11
+    assert all(f"k{n}" in keys for n in range(1_024))
+    assert len(keys._parts) <= 10
 
 
 def test_appending_nothing_changes_nothing():

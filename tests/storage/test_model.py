@@ -5,9 +5,11 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from claw_actors._core.journal import message
 from claw_actors._core.lifecycle import Status, TaskStatus
 from claw_actors.errors import InvalidInputError
 from claw_actors.storage.model import TaskState, WorkflowFilter, WorkflowState
+from claw_actors.storage.operations import Send
 from claw_actors.storage.records import UNCHANGED, RowChange, WorkflowRow
 from claw_actors.storage.validation import check_time, is_valid_id
 
@@ -179,6 +181,21 @@ def test_a_filter_takes_one_status_or_several(given, wanted):
 def test_a_filter_takes_one_name_or_several(given, wanted):
     """A name is no collection of letters."""
     assert WorkflowFilter(name=given).name == wanted
+
+
+@pytest.mark.parametrize("key", [None, "k", "click 9", "a/b%", "é", "x" * 200, "𝄞" * 200])
+def test_these_are_keys_of_messages(key):
+    """Any printable text; and a message needs none."""
+    assert Send("a", message("topic", 0.0, None), key).key == key
+
+
+@pytest.mark.parametrize("key", ["", "a\n", "a\0", "\ud800", "x" * 201, 5, b"a"])
+def test_these_are_no_keys_of_messages(key):
+    """They are refused when the operation is made, before anything is queued."""
+    with pytest.raises(InvalidInputError) as caught:
+        Send("a", message("topic", 0.0, None), key)
+    assert caught.value.field == "key"
+    assert "200" in caught.value.allowed
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,17 @@ from contextlib import closing
 import attrs
 import pytest
 
+from claw_actors._core.journal import EntryStatus, message
 from claw_actors._core.lifecycle import Status
 from claw_actors.errors import ClawError, StorageCorruptError
 from claw_actors.storage.model import WorkflowFilter
-from claw_actors.storage.operations import Advance, Create, SaveWorkflow
+from claw_actors.storage.operations import Advance, Create, SaveWorkflow, Send
 from claw_actors.storage.records import RowChange
+from claw_actors.storage.refusals import decode_refusal
 from claw_actors.storage.sqlite import SQLiteStorage, rows
 from claw_actors.testing.conformance.samples import (
     a_row,
+    a_send,
     a_start,
     an_end,
     an_outcome,
@@ -125,6 +128,20 @@ def test_text_that_is_no_text_is_found(two, raw):
     two.open()
     damage, _ = two.load([1, 2])
     assert isinstance(damage, StorageCorruptError)
+
+
+def test_a_message_to_a_damaged_workflow_is_an_outcome_for_its_sender(two, raw):
+    """Recorded with the reason, and read back as it was: one damaged one harms no other."""
+    raw("UPDATE claw_workflow SET reason = 'changed' WHERE pk = 1")
+    two.open()
+    sends = (Send("one", message("topic", 1.0, None), "k"),)
+    [answer] = two.commit([Advance(2, "two", 0, (a_send(),), sends=sends)])
+    [refusal] = answer.sent
+    assert isinstance(refusal, StorageCorruptError)
+    assert refusal.__traceback__ is None
+    [loaded] = two.load([2])
+    assert loaded.entries[1].status is EntryStatus.FAILED
+    assert vars(decode_refusal(loaded.entries[1].value)) == vars(refusal)
 
 
 def reseal(raw, table, where, **changes):

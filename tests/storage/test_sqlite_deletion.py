@@ -14,10 +14,11 @@ from claw_actors.storage.operations import (
     Created,
     Delete,
     Deleted,
+    Send,
 )
-from claw_actors.storage.records import WakeTime
+from claw_actors.storage.records import DeadLetter, WakeTime
 from claw_actors.testing.conformance.samples import (
-    BEGUN,
+    a_message,
     a_row,
     a_start,
     an_outcome,
@@ -36,7 +37,7 @@ TABLES = (
 
 
 @pytest.fixture
-def full(storage, raw):
+def full(storage):
     """Store a workflow with something in every table, and a neighbour that has as much."""
     for pk, id in enumerate(("one", "two"), start=1):
         row = attrs.evolve(
@@ -45,13 +46,17 @@ def full(storage, raw):
         storage.commit(
             [
                 Create(row, (a_start(), *(an_outcome(f"t#{n}") for n in range(6)))),
-                Advance(pk, id, 0, opened=(open_work("x"), open_work("y"), open_work("z"))),
+                Advance(
+                    pk,
+                    id,
+                    0,
+                    opened=(open_work("x"), open_work("y"), open_work("z")),
+                    values=tuple((f"k{n}", b"1") for n in range(3)),
+                    dead_letters=(DeadLetter("t", 1.0, "r", b"1"),) * 3,
+                ),
+                *(Send(id, a_message(at=5.0), f"k{n}") for n in range(3)),
             ]
         )
-        for n in range(3):
-            raw("INSERT INTO claw_key VALUES (?, ?)", pk, f"k{n}")
-            raw("INSERT INTO claw_value VALUES (?, ?, 1.0, 0, x'31', 0)", pk, f"k{n}")
-            raw("INSERT INTO claw_dead_letter VALUES (NULL, ?, 't', 1.0, 'r', 0, x'31', 0)", pk)
     return storage
 
 
@@ -99,7 +104,7 @@ def test_a_workflow_half_deleted_is_gone_for_every_reader(full):
     assert full.list_workflows(WorkflowFilter(include_total=True)).total == 1
     assert full.list_workflows(WorkflowFilter(include_total=True, status="waiting")).total == 1
     assert [row.id for row in full.list_unfinished(0, 9.0, 9).rows] == ["two"]
-    assert full.list_wake_times((0.0, 0), 9) == [WakeTime(5.0, 2, "two", since=BEGUN + 1)]
+    assert full.list_wake_times((0.0, 0), 9) == [WakeTime(5.0, 2, "two", since=5.0)]
     assert full.load([1]) == []
     assert isinstance(full.commit([Advance(1, "one", 0)])[0], NotFoundError)
 

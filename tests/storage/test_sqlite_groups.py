@@ -28,12 +28,15 @@ from claw_actors.storage.operations import (
     SaveTask,
     SaveWorkflow,
     Send,
+    Sent,
 )
 from claw_actors.storage.records import RowChange
 from claw_actors.storage.sqlite.journal import Head, Journal
 from claw_actors.testing.conformance.samples import (
     a_cancel,
+    a_message,
     a_row,
+    a_send,
     a_start,
     a_timer,
     an_outcome,
@@ -192,6 +195,19 @@ def test_a_forgotten_journal_with_queued_entries_is_read_after_them(storage, tra
     assert trace.count("BEGIN IMMEDIATE") == 1, "the group was not done again one by one"
 
 
+def test_what_is_sent_along_is_numbered_though_every_journal_is_forgotten(storage, trace):
+    """To others and to itself, in turn, with room for the head of one journal only."""
+    storage._session.writer._transaction._journal._max_heads = 1
+    create(storage, "one", "two")
+    trace.clear()
+    sends = tuple(Send(id, a_message()) for id in ("two", "one", "two", "one"))
+    entries_ = tuple(a_send(f"send#{n}") for n in range(4))
+    sent = (Sent(2, 1), Sent(1, 5), Sent(2, 2), Sent(1, 6))
+    operation = Advance(1, "one", 0, entries_, sends=sends)
+    assert storage.commit([operation, advance("a")]) == [Advanced(4, sent), Advanced(7)]
+    assert trace.count("BEGIN IMMEDIATE") == 1, "the group was not done again one by one"
+
+
 def test_a_new_life_is_known_at_once(storage):
     """After a claim the old incarnation is fenced in the same group."""
     create(storage)
@@ -281,6 +297,7 @@ def test_subclasses_of_plain_types_are_stored_as_what_they_are(storage):
         Create(attrs.evolve(a_row("new"), seed=2**64), (a_start(),)),
         Create(attrs.evolve(a_row("new"), version=1.0), (a_start(),)),
         Atomic((Create(a_row("new"), (a_start(),)), Send("one", an_outcome("\ud800")))),
+        Advance(1, "one", 0, (a_send(),), sends=(Send("two", a_message("\ud800"), "k"),)),
     ],
     ids=lambda bad: type(bad).__name__,
 )

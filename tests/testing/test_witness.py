@@ -9,8 +9,15 @@ from claw_actors import MemoryStorage, Status
 from claw_actors._core.journal import EntryKind
 from claw_actors._runtime.environment import AttemptBegun
 from claw_actors.errors import OutcomeUnknownError, StorageUnavailableError
-from claw_actors.storage.operations import Advance, Claim, Create, Delete
-from claw_actors.testing.conformance.samples import a_row, a_start, an_end, an_outcome
+from claw_actors.storage.operations import Advance, Claim, Create, Delete, Send
+from claw_actors.testing.conformance.samples import (
+    a_message,
+    a_row,
+    a_send,
+    a_start,
+    an_end,
+    an_outcome,
+)
 from claw_actors.testing.disk import CrashPoint, FakeDisk, When
 from claw_actors.testing.witness import Witness, read_everything
 
@@ -24,6 +31,18 @@ def disk() -> FakeDisk:
     disk.commit([Create(row, (a_start(),))])
     disk.commit([Advance(1, "w", 1, (an_outcome("a"),))])
     return disk
+
+
+def test_a_message_is_promised_to_its_recipient(disk: FakeDisk) -> None:
+    """Sent from outside or along with an advance; a duplicate or a refused one promises nothing."""
+    disk.commit([Create(a_row("v"), (a_start(),)), Send("v", a_message(), "k")])
+    assert disk.acknowledged == {1: 1, 2: 1}
+    sends = (Send("v", a_message()), Send("nobody", a_message()), Send("v", a_message(), "k"))
+    entries = tuple(a_send(f"send#{n}") for n in range(3))
+    disk.commit([Advance(1, "w", 1, entries, sends=sends)])
+    assert disk.acknowledged == {1: 4, 2: 2}
+    disk.commit([Send("v", a_message(), "k"), Send("nobody", a_message())])
+    assert disk.acknowledged == {1: 4, 2: 2}
 
 
 @pytest.fixture

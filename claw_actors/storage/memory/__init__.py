@@ -1,7 +1,7 @@
 """The backend without files: for tests, and for workflows that need not outlive the process.
 
 - ``table``: the workflows and their indexes, with an undo log.
-- ``journal``: the entries of one workflow.
+- ``journal``, ``keys``: the entries of one workflow, and the keys of its messages.
 - ``transaction``: what each operation does to a table.
 - ``matching``: which rows a filter lets through.
 - ``backend``: ownership, locking and reading.

@@ -15,7 +15,15 @@ from ...errors import (
     StorageUnavailableError,
 )
 from ..backend import Backend, OpenReport
-from ..records import Listing, Loaded, StoredWorkflow, Unfinished, WakeTime
+from ..records import (
+    DeadLetter,
+    Listing,
+    Loaded,
+    StoredValue,
+    StoredWorkflow,
+    Unfinished,
+    WakeTime,
+)
 from .matching import matches
 from .table import Record, Table
 from .transaction import Transaction
@@ -156,6 +164,22 @@ class MemoryStorage(Backend):
             if entry.kind is EntryKind.TASK and op in (None, entry.op)
         ]
         return outcomes, [task for task in _open_tasks(record) if op in (None, task.op)]
+
+    def get_value(self, workflow_id: str, key: str) -> bytes | None:
+        with self._opened() as table:
+            found = table.find(workflow_id).values.get(key)
+        return None if found is None else found.value
+
+    def list_values(self, workflow_id: str) -> list[StoredValue]:
+        with self._opened() as table:
+            values = table.find(workflow_id).values
+        return [values[key] for key in sorted(values)]
+
+    def list_dead_letters(self, workflow_id: str, after: int, limit: int) -> list[DeadLetter]:
+        with self._opened() as table:
+            letters = table.find(workflow_id).dead_letters
+        # Their numbers are 1, 2, 3 …
+        return list(letters[after : after + limit])
 
     def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
         with self._opened() as table:

@@ -16,8 +16,9 @@ import attrs
 from ..._core.journal import Entry, OpenTask
 from ..._core.lifecycle import Status
 from ...errors import NotFoundError
-from ..records import WakeTime, WorkflowRow
+from ..records import DeadLetter, StoredValue, WakeTime, WorkflowRow
 from .journal import Journal
+from .keys import Keys
 
 __all__ = ["Record", "Table"]
 
@@ -32,12 +33,18 @@ class Record:
         parent_pk: the parent's key: its id may be free again, and taken by another workflow.
         journal: of its present run.
         open_tasks: its open work by op; replaced, never changed.
+        keys: of the messages that it was sent, in all of its runs.
+        values: what it shows of itself, by key; replaced, never changed.
+        dead_letters: what it could not take. Few, as each is a mistake of a sender: so a tuple.
     """
 
     row: WorkflowRow
     parent_pk: int | None
     journal: Journal
     open_tasks: Mapping[str, OpenTask] = attrs.field(factory=dict[str, OpenTask])
+    keys: Keys = attrs.field(factory=Keys)
+    values: Mapping[str, StoredValue] = attrs.field(factory=dict[str, StoredValue])
+    dead_letters: tuple[DeadLetter, ...] = ()
 
     @property
     def last_n(self) -> int:

@@ -34,7 +34,8 @@ from ..operations import (
     Send,
     Sent,
 )
-from ..records import RowChange, WorkflowRow
+from ..records import RowChange, StoredValue, WorkflowRow
+from ..refusals import SEND_REFUSALS, SendRefusal
 from .journal import Journal
 from .table import Record, Table
 
@@ -48,6 +49,20 @@ def _changed(row: WorkflowRow, change: RowChange) -> WorkflowRow:
     """Apply a change, without keeping a mapping that its author may change later."""
     changed = change.apply(row)
     return attrs.evolve(changed, metadata=dict(changed.metadata))
+
+
+def _with_belongings(record: Record, advance: Advance) -> Record:
+    """Set values, and put letters aside."""
+    values = {key: StoredValue(key, value, advance.values_at) for key, value in advance.values}
+    letters = tuple(
+        attrs.evolve(letter, seq=seq)
+        for seq, letter in enumerate(advance.dead_letters, start=len(record.dead_letters) + 1)
+    )
+    return attrs.evolve(
+        record,
+        values={**record.values, **values},
+        dead_letters=record.dead_letters + letters,
+    )
 
 
 def _with_open_tasks(record: Record, open_tasks: Mapping[str, OpenTask]) -> Record:
@@ -119,7 +134,6 @@ class Transaction:
             raise StaleWriteError(operation.id, "life", operation.life, record.row.life)
         if operation.expect_n is not None and record.last_n != operation.expect_n:
             raise StaleWriteError(operation.id, "journal", operation.expect_n, record.last_n)
-        record = record.with_entries(operation.entries)
         if operation.opened or operation.closed:
             opened = {task.op: task for task in operation.opened}
             kept = {**record.open_tasks, **opened}
@@ -128,8 +142,33 @@ class Transaction:
             record = _with_open_tasks(record, kept)
         if operation.change is not None:
             record = attrs.evolve(record, row=_changed(record.row, operation.change))
+        if operation.values or operation.dead_letters:
+            record = _with_belongings(record, operation)
+        if operation.sends:
+            return self._send_along(operation, record)
+        record = record.with_entries(operation.entries)
         self._table.put(operation.pk, record)
         return Advanced(record.last_n)
+
+    def _send_along(self, operation: Advance, record: Record) -> Advanced:
+        """Write the entries of an advance, and what it sends."""
+        # One that sends to itself is told as what it is from now on.
+        self._table.put(operation.pk, record)
+        taken = [self._try_to_admit(send) for send in operation.sends]
+        refusals = [one if isinstance(one, SEND_REFUSALS) else None for one in taken]
+        record = self._append(operation.pk, operation.recorded(refusals))
+        sent = [
+            Sent(one, self._append(one, (send.entry,)).last_n) if isinstance(one, int) else one
+            for one, send in zip(taken, operation.sends, strict=True)
+        ]
+        return Advanced(record.last_n, tuple(sent))
+
+    def _append(self, pk: int, entries: tuple[Entry, ...]) -> Record:
+        before = self._table.get(pk)
+        assert before is not None
+        record = before.with_entries(entries)
+        self._table.put(pk, record)
+        return record
 
     def _claim(self, operation: Claim) -> Claimed:
         rows: list[WorkflowRow] = []
@@ -154,15 +193,38 @@ class Transaction:
         return Claimed(tuple(rows))
 
     def _send(self, operation: Send) -> Sent:
-        record = self._table.find(operation.id)
+        taken = self._admit(operation)
+        if isinstance(taken, Sent):
+            return taken
+        return Sent(taken, self._append(taken, (operation.entry,)).last_n)
+
+    def _try_to_admit(self, send: Send) -> int | Sent | SendRefusal:
+        try:
+            return self._admit(send)
+        except SEND_REFUSALS as refusal:
+            return refusal.with_traceback(None)
+
+    def _admit(self, operation: Send) -> int | Sent:
+        """Do all of a send but its entry; return whose journal that belongs to.
+
+        Returns:
+            The key of the workflow, or the answer if it is a duplicate.
+
+        Raises:
+            NotFoundError, WorkflowClosedError: it is refused.
+        """
+        record, key = self._table.find(operation.id), operation.key
+        if key is not None and key in record.keys:
+            return Sent(record.row.pk, 0, duplicate=True)
         if record.row.status in TERMINAL:
             raise WorkflowClosedError(operation.id, record.row.status)
-        record = record.with_entries((operation.entry,))
+        if key is not None:
+            record = attrs.evolve(record, keys=record.keys.add(key))
         if record.row.status is Status.WAITING:
             due = RowChange(wake_at=operation.entry.at)
             record = attrs.evolve(record, row=due.apply(record.row))
         self._table.put(record.row.pk, record)
-        return Sent(record.row.pk, record.last_n)
+        return record.row.pk
 
     def _save_workflow(self, operation: SaveWorkflow) -> Saved:
         record = self._table.find(operation.id)

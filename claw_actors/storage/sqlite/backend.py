@@ -18,7 +18,15 @@ from ...errors import (
 from ..backend import Backend, OpenReport
 from ..model import WorkflowFilter
 from ..operations import Operation, Result
-from ..records import Listing, Loaded, StoredWorkflow, Unfinished, WakeTime
+from ..records import (
+    DeadLetter,
+    Listing,
+    Loaded,
+    StoredValue,
+    StoredWorkflow,
+    Unfinished,
+    WakeTime,
+)
 from .connection import Durability
 from .faults import read_failed
 from .session import Session, open_session
@@ -137,6 +145,15 @@ class SQLiteStorage(Backend):
         self, workflow_id: str, op: str | None = None
     ) -> tuple[list[Entry], list[OpenTask]]:
         return self._opened().reader.read_tasks(workflow_id, op)
+
+    def get_value(self, workflow_id: str, key: str) -> bytes | None:
+        return self._opened().reader.get_value(workflow_id, key)
+
+    def list_values(self, workflow_id: str) -> list[StoredValue]:
+        return self._opened().reader.list_values(workflow_id)
+
+    def list_dead_letters(self, workflow_id: str, after: int, limit: int) -> list[DeadLetter]:
+        return self._opened().reader.list_dead_letters(workflow_id, after, limit)
 
     def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
         return self._opened().reader.load(pks)

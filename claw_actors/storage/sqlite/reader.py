@@ -11,8 +11,18 @@ import attrs
 from ..._core.journal import Entry, EntryKind, OpenTask, effective
 from ...errors import NotFoundError, StorageCorruptError
 from ..model import WorkflowFilter
-from ..records import Listing, Loaded, StoredWorkflow, Unfinished, WakeTime, WorkflowRow
+from ..records import (
+    DeadLetter,
+    Listing,
+    Loaded,
+    StoredValue,
+    StoredWorkflow,
+    Unfinished,
+    WakeTime,
+    WorkflowRow,
+)
 from . import listing, statements
+from .belongings import read_letter, read_value
 from .faults import corrupt, read_failed
 from .pool import ReaderPool
 from .rows import Values, read_entry, read_task, read_workflow
@@ -50,6 +60,27 @@ class Reader:
             [entry for entry in outcomes if entry.kind is EntryKind.TASK],
             [read_task(values, workflow_id, self._where) for values in tasks],
         )
+
+    def get_value(self, workflow_id: str, key: str) -> bytes | None:
+        """Read one value."""
+        with self._pool.snapshot() as connection:
+            row = self._find(connection, workflow_id)
+            found = _all(connection, statements.SELECT_VALUE, (row.pk, key))
+        return read_value(found[0], workflow_id, self._where).value if found else None
+
+    def list_values(self, workflow_id: str) -> list[StoredValue]:
+        """Read all values."""
+        with self._pool.snapshot() as connection:
+            row = self._find(connection, workflow_id)
+            found = _all(connection, statements.SELECT_VALUES, (row.pk,))
+        return [read_value(values, workflow_id, self._where) for values in found]
+
+    def list_dead_letters(self, workflow_id: str, after: int, limit: int) -> list[DeadLetter]:
+        """Read a page of dead letters."""
+        with self._pool.snapshot() as connection:
+            row = self._find(connection, workflow_id)
+            found = _all(connection, statements.SELECT_LETTERS, (row.pk, after, limit))
+        return [read_letter(values, workflow_id, self._where) for values in found]
 
     def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
         """Read all that incarnations start from; a damaged one is answered with its error."""

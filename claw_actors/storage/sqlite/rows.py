@@ -23,14 +23,18 @@ from .faults import corrupt
 
 __all__ = [
     "ENTRY_COLUMNS",
+    "JSON_CODEC",
     "TASK_COLUMNS",
     "WORKFLOW_COLUMNS",
     "Stored",
+    "damaged",
     "entry_values",
+    "fit",
     "read_entry",
     "read_task",
     "read_workflow",
     "seal",
+    "seconds",
     "task_values",
     "workflow_values",
 ]
@@ -63,7 +67,8 @@ _ENTRY_TYPES: Final = (
 )  # fmt: skip
 _TASK_TYPES: Final = (int, int, str, str, str, int, float, float, str, str)
 
-_JSON: Final = 0  # the codec column
+JSON_CODEC: Final = 0
+"""What the codec column of every payload says, so far."""
 NO_CHECKSUM: Final = -1
 _TIMES: Final = struct.Struct("<dd")
 
@@ -103,7 +108,7 @@ def seal(columns: Values, payload: bytes | None = None) -> int:
 _known_shapes: set[tuple[type, ...]] = set()
 
 
-def _fit(columns: Values, types: tuple[type, ...]) -> Values:
+def fit(columns: Values, types: tuple[type, ...]) -> Values:
     """Make the values that SQLite gives back, so that the checksum is about the same ones.
 
     SQLite turns the number 5 into the text "5" where a column is text, an enum into what it is
@@ -129,7 +134,7 @@ def _plain(value: Any, wanted: type) -> Any:
     return str.__str__(value) if isinstance(value, str) else wanted(value)
 
 
-def _seconds(value: float | None) -> float | None:
+def seconds(value: float | None) -> float | None:
     """Make the float that SQLite gives back: not an int, and never -0.0."""
     return None if value is None else float(value) + 0.0
 
@@ -155,11 +160,11 @@ def workflow_values(row: WorkflowRow, parent_pk: int | None, *, pk: int = 0) -> 
         row.seed,
         row.life,
         row.recoveries,
-        _compact([_seconds(at) for at in row.restarts]) if row.restarts else "[]",
-        _seconds(row.wake_at),
-        _seconds(row.created_at),
-        _seconds(row.started_at),
-        _seconds(row.completed_at),
+        _compact([seconds(at) for at in row.restarts]) if row.restarts else "[]",
+        seconds(row.wake_at),
+        seconds(row.created_at),
+        seconds(row.started_at),
+        seconds(row.completed_at),
         parent_pk,
         row.parent_op,
         row.on_close,
@@ -167,7 +172,7 @@ def workflow_values(row: WorkflowRow, parent_pk: int | None, *, pk: int = 0) -> 
         _compact(dict(row.metadata)) if row.metadata else "{}",
         row.reason,
     )
-    columns = _fit(columns, _WORKFLOW_TYPES)
+    columns = fit(columns, _WORKFLOW_TYPES)
     return (*columns, seal(columns))
 
 
@@ -180,7 +185,7 @@ def read_workflow(values: Values, where: str) -> Stored:
     *columns, crc, parent = values
     id = columns[1]
     if seal(tuple(columns)) != crc:
-        raise _damaged("claw_workflow", id or f"pk {columns[0]}", where)
+        raise damaged("claw_workflow", id or f"pk {columns[0]}", where)
     try:
         named: dict[str, Any] = dict(zip(WORKFLOW_COLUMNS, columns, strict=False))
         parent_pk: int | None = named["parent"]
@@ -190,7 +195,7 @@ def read_workflow(values: Values, where: str) -> Stored:
         named["parent"] = parent
         row = WorkflowRow(**named)
     except ValueError as error:
-        raise _damaged("claw_workflow", id, where, str(error)) from error
+        raise damaged("claw_workflow", id, where, str(error)) from error
     return Stored(row, parent_pk, values[:-1])
 
 
@@ -216,9 +221,9 @@ def entry_values(pk: int, run: int, n: int, entry: Entry) -> Values:
         float(entry.at) + 0.0,
         entry.digest,
         entry.ref,
-        _JSON,
+        JSON_CODEC,
     )
-    columns = _fit(columns, _ENTRY_TYPES)
+    columns = fit(columns, _ENTRY_TYPES)
     return (*columns, value, _seal_entry(columns, value))
 
 
@@ -240,12 +245,12 @@ def read_entry(values: Values, id: str, where: str) -> Entry:
     """
     *columns, value, crc = values
     if _seal_entry(tuple(columns), value) != crc:
-        raise _damaged("claw_journal", id, where, f"entry {columns[2]!r} fails its checksum")
+        raise damaged("claw_journal", id, where, f"entry {columns[2]!r} fails its checksum")
     _, _, n, op, name, kind, status, after, life, attempt, started_at, at, digest, ref, codec = (
         columns
     )
     try:
-        if codec != _JSON:
+        if codec != JSON_CODEC:
             raise ValueError(f"entry {n} is in the unknown encoding {codec}")
         return Entry(
             op=op,
@@ -263,7 +268,7 @@ def read_entry(values: Values, id: str, where: str) -> Entry:
             n=n,
         )
     except ValueError as error:
-        raise _damaged("claw_journal", id, where, str(error)) from error
+        raise damaged("claw_journal", id, where, str(error)) from error
 
 
 # -- open work ------------------------------------------------------------------------------------
@@ -278,12 +283,12 @@ def task_values(pk: int, run: int, task: OpenTask) -> Values:
         task.name,
         str(task.status),
         task.attempt,
-        _seconds(task.due_at),
-        _seconds(task.started_at),
+        seconds(task.due_at),
+        seconds(task.started_at),
         _compact(task.depends_on),
         None,
     )
-    columns = _fit(columns, _TASK_TYPES)
+    columns = fit(columns, _TASK_TYPES)
     return (*columns, task.error, seal(columns, task.error))
 
 
@@ -295,7 +300,7 @@ def read_task(values: Values, id: str, where: str) -> OpenTask:
     """
     *columns, error, crc = values
     if seal(tuple(columns), error) != crc:
-        raise _damaged("claw_task", id, where, f"task {columns[2]!r} fails its checksum")
+        raise damaged("claw_task", id, where, f"task {columns[2]!r} fails its checksum")
     _, _, op, name, status, attempt, due_at, started_at, depends_on, _ = columns
     return OpenTask(
         op=op,
@@ -309,7 +314,8 @@ def read_task(values: Values, id: str, where: str) -> OpenTask:
     )
 
 
-def _damaged(
+def damaged(
     table: str, id: object, where: str, reason: str = "it fails its checksum"
 ) -> StorageCorruptError:
+    """Make the error for a row of a workflow that is not what was written."""
     return corrupt(f"workflow {id!r} in {table} of {where}", reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+from .belongings import LETTER_COLUMNS, VALUE_COLUMNS
 from .rows import ENTRY_COLUMNS, TASK_COLUMNS, WORKFLOW_COLUMNS
 
 # -- transactions and ownership -------------------------------------------------------------------
@@ -103,6 +104,33 @@ DELETE_TASK: Final = "DELETE FROM claw_task WHERE wf = ? AND run = ? AND op = ?"
 _SELECT_TASKS: Final = f"SELECT {_TASK} FROM claw_task WHERE wf = ? AND run = ?"
 SELECT_TASKS: Final = f"{_SELECT_TASKS} ORDER BY op"
 SELECT_TASKS_OF: Final = f"{_SELECT_TASKS} AND op = ?"
+
+# -- messages -------------------------------------------------------------------------------------
+
+SELECT_KEY: Final = "SELECT 1 FROM claw_key WHERE wf = ? AND key = ?"
+INSERT_KEY: Final = "INSERT INTO claw_key (wf, key) VALUES (?, ?)"
+
+_LETTER: Final = ", ".join(LETTER_COLUMNS)
+
+INSERT_LETTER: Final = (
+    f"INSERT INTO claw_dead_letter ({_LETTER}) VALUES ({', '.join('?' * len(LETTER_COLUMNS))})"
+)
+SELECT_LETTERS: Final = (
+    f"SELECT seq, {_LETTER} FROM claw_dead_letter WHERE wf = ? AND seq > ? ORDER BY seq LIMIT ?"
+)
+
+# -- values ---------------------------------------------------------------------------------------
+
+_VALUE: Final = ", ".join(VALUE_COLUMNS)
+
+SAVE_VALUE: Final = (
+    f"INSERT INTO claw_value ({_VALUE}) VALUES ({', '.join('?' * len(VALUE_COLUMNS))})"
+    " ON CONFLICT (wf, key) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in VALUE_COLUMNS[2:])
+)
+_SELECT_VALUES: Final = f"SELECT {_VALUE} FROM claw_value WHERE wf = ?"
+SELECT_VALUE: Final = f"{_SELECT_VALUES} AND key = ?"
+SELECT_VALUES: Final = f"{_SELECT_VALUES} ORDER BY key"
 
 # -- recovery and timers --------------------------------------------------------------------------
 

@@ -41,8 +41,10 @@ from ..operations import (
     Send,
     Sent,
 )
-from ..records import RowChange, WorkflowRow
+from ..records import RowChange, StoredValue, WorkflowRow
+from ..refusals import SEND_REFUSALS, SendRefusal
 from . import statements
+from .belongings import letter_values, value_values
 from .deletion import delete_step
 from .journal import Head, Journal
 from .rows import Stored, Values, read_entry, task_values, workflow_values
@@ -176,7 +178,31 @@ class Transaction:
         if operation.change is not None:
             assert stored is not None
             head.life = self._workflows.change(stored, operation.change).life
+        if operation.values or operation.dead_letters:
+            self._save_belongings(operation)
+        if operation.sends:
+            return self._send_along(operation, head)
         return Advanced(self._journal.append(pk, head, operation.entries))
+
+    def _save_belongings(self, operation: Advance) -> None:
+        """Set values, and put letters aside."""
+        pk, at = operation.pk, operation.values_at
+        values = [value_values(pk, StoredValue(key, value, at)) for key, value in operation.values]
+        self._connection.executemany(statements.SAVE_VALUE, values)
+        letters = [letter_values(pk, letter) for letter in operation.dead_letters]
+        self._connection.executemany(statements.INSERT_LETTER, letters)
+
+    def _send_along(self, operation: Advance, head: Head) -> Advanced:
+        """Write the entries of an advance, and what it sends."""
+        taken = [self._try_to_admit(send) for send in operation.sends]
+        refusals = [one if isinstance(one, SEND_REFUSALS) else None for one in taken]
+        # No other head was looked for since this one was, so it is still the one that is known.
+        n = self._journal.append(operation.pk, head, operation.recorded(refusals))
+        sent = [
+            self._deliver(one, send) if isinstance(one, Stored) else one
+            for one, send in zip(taken, operation.sends, strict=True)
+        ]
+        return Advanced(n, tuple(sent))
 
     def _claim(self, operation: Claim) -> Claimed:
         claimed: dict[int, Stored] = {}
@@ -205,14 +231,40 @@ class Transaction:
             return None
 
     def _send(self, operation: Send) -> Sent:
+        taken = self._admit(operation)
+        return taken if isinstance(taken, Sent) else self._deliver(taken, operation)
+
+    def _deliver(self, stored: Stored, send: Send) -> Sent:
+        """Append what was admitted to its journal."""
+        pk, head = stored.row.pk, self._journal.head(stored)
+        return Sent(pk, self._journal.append(pk, head, (send.entry,)))
+
+    def _try_to_admit(self, send: Send) -> Stored | Sent | SendRefusal:
+        try:
+            return self._admit(send)
+        except SEND_REFUSALS as refusal:
+            return refusal.with_traceback(None)
+
+    def _admit(self, operation: Send) -> Stored | Sent:
+        """Do all of a send but its entry; return whose journal that belongs to.
+
+        Returns:
+            The workflow as it was read, or the answer if it is a duplicate.
+
+        Raises:
+            NotFoundError, WorkflowClosedError, StorageCorruptError: it is refused.
+        """
         stored = self._workflows.find(operation.id)
-        row = stored.row
+        row, key = stored.row, operation.key
+        if key is not None and self._read(statements.SELECT_KEY, (row.pk, key)):
+            return Sent(row.pk, 0, duplicate=True)
         if row.status in TERMINAL:
             raise WorkflowClosedError(operation.id, row.status)
-        head = self._journal.head(stored)
+        if key is not None:
+            self._connection.execute(statements.INSERT_KEY, (row.pk, key))
         if row.status is Status.WAITING:
             self._workflows.change(stored, RowChange(wake_at=operation.entry.at))
-        return Sent(row.pk, self._journal.append(row.pk, head, (operation.entry,)))
+        return stored
 
     def _save_workflow(self, operation: SaveWorkflow) -> Saved:
         stored = self._workflows.find(operation.id)

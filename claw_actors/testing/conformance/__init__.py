@@ -17,6 +17,7 @@ For messages that show the values that differ, put this into ``conftest.py``::
 The cases, by topic:
 
 - ``creating``, ``advancing``, ``claiming``, ``sending``, ``saving``, ``deleting``: the operations.
+- ``messaging``, ``publishing``, ``discarding``: what an ``Advance`` brings along.
 - ``grouping``: several of them in one commit, and ``Atomic``.
 - ``finding``, ``listing``, ``recovering``: the reads.
 - ``values``: what must come back as it was given.
@@ -30,10 +31,13 @@ from . import (
     claiming,
     creating,
     deleting,
+    discarding,
     finding,
     grouping,
     lifetimes,
     listing,
+    messaging,
+    publishing,
     recovering,
     saving,
     sending,
@@ -50,6 +54,9 @@ CASES: tuple[Case, ...] = cases_of(
     advancing,
     claiming,
     sending,
+    messaging,
+    publishing,
+    discarding,
     saving,
     deleting,
     grouping,

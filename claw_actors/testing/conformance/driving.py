@@ -10,7 +10,14 @@ import attrs
 from ...errors import ClawError
 from ...storage.model import WorkflowFilter
 from ...storage.operations import Create, Created, Delete, Deleted
-from ...storage.records import Loaded, StoredWorkflow, WakeTime, WorkflowRow
+from ...storage.records import (
+    DeadLetter,
+    Loaded,
+    StoredValue,
+    StoredWorkflow,
+    WakeTime,
+    WorkflowRow,
+)
 from .samples import a_row, a_start
 
 if TYPE_CHECKING:
@@ -104,6 +111,8 @@ class Image:
     listed: tuple[StoredWorkflow, ...]
     loaded: tuple[Loaded, ...]
     tasks: tuple[tuple[tuple[Entry, ...], tuple[OpenTask, ...]], ...]
+    values: tuple[tuple[StoredValue, ...], ...]
+    dead_letters: tuple[tuple[DeadLetter, ...], ...]
     unfinished: tuple[WorkflowRow, ...]
     wake_times: tuple[WakeTime, ...]
 
@@ -111,6 +120,14 @@ class Image:
 def by_op(tasks: list[OpenTask] | tuple[OpenTask, ...]) -> tuple[OpenTask, ...]:
     """Return open work in the order of its ops: backends need not keep one."""
     return tuple(sorted(tasks, key=lambda task: task.op))
+
+
+def _dead_letters(backend: Backend, id: str) -> tuple[DeadLetter, ...]:
+    """Read all dead letters; only the order of their numbers means anything."""
+    letters = backend.list_dead_letters(id, 0, 1_000)
+    numbers = [letter.seq for letter in letters]
+    assert numbers == sorted(set(numbers))
+    return tuple(attrs.evolve(letter, seq=0) for letter in letters)
 
 
 def image(backend: Backend) -> Image:
@@ -131,6 +148,8 @@ def image(backend: Backend) -> Image:
             for loaded in (load_one(backend, item.row.pk) for item in listing.items)
         ),
         tasks=tuple((tuple(outcomes), by_op(work)) for outcomes, work in tasks),
+        values=tuple(tuple(backend.list_values(id)) for id in ids if id is not None),
+        dead_letters=tuple(_dead_letters(backend, id) for id in ids if id is not None),
         unfinished=backend.list_unfinished(0, sys.float_info.max, 1_000).rows,
         wake_times=tuple(backend.list_wake_times(EARLIEST, 1_000)),
     )

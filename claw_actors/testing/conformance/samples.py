@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..._core.journal import Entry, EntryKind, EntryStatus, OpenTask
+from ..._core.journal import Entry, EntryKind, EntryStatus, OpenTask, message
 from ..._core.lifecycle import Status
 from ...storage.records import WorkflowRow
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = [
     "BEGUN",
     "a_cancel",
+    "a_message",
     "a_row",
+    "a_send",
     "a_start",
     "a_timer",
     "a_void",
@@ -83,6 +85,18 @@ def a_timer(op: str = "sleep", *, after: int = 0) -> Entry:
 def a_cancel(at: float = BEGUN + 3, value: bytes | None = b'"enough"') -> Entry:
     """Make an entry from outside: a request to cancel."""
     return Entry("cancel", "cancel", EntryKind.CANCEL, EntryStatus.OK, at, value=value)
+
+
+def a_message(
+    topic: str = "approval", *, at: float = BEGUN + 3, payload: bytes | None = b"true"
+) -> Entry:
+    """Make an entry from outside: a message."""
+    return message(topic, at, payload)
+
+
+def a_send(op: str = "send", *, after: int = 0) -> Entry:
+    """Make the entry of a message that was sent to another workflow."""
+    return Entry(op, "send", EntryKind.SEND, EntryStatus.OK, BEGUN + 3, after=after)
 
 
 def an_end(

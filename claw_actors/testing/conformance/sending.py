@@ -1,4 +1,4 @@
-"""``Send``."""
+"""``Send``, and the keys that make it happen once."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import attrs
 
 from ..._core.lifecycle import TERMINAL, Status
 from ...errors import NotFoundError, WorkflowClosedError
-from ...storage.operations import Advance, Advanced, Delete, Deleted, Send, Sent
-from ...storage.records import WakeTime
+from ...storage.operations import Advance, Advanced, Atomic, Delete, Deleted, Send, Sent
+from ...storage.records import RowChange, WakeTime
 from .case import case
-from .driving import EARLIEST, create, do, load_one, refused
-from .samples import a_cancel, a_row, an_outcome
+from .driving import EARLIEST, create, delete_all, do, image, load_one, refused
+from .samples import a_cancel, a_message, a_row, an_outcome
 
 if TYPE_CHECKING:
     from ...storage.backend import Backend
@@ -81,3 +81,103 @@ def sending_to_nobody_is_refused(backend: Backend) -> None:
     for id in ("nobody", "deleted"):
         error = refused(backend, Send(id, a_cancel()), NotFoundError)
         assert (error.kind, error.id) == ("workflow", id)
+
+
+@case
+def messages_are_kept_in_the_order_of_their_commits(backend: Backend) -> None:
+    """First in, first out, with topic and payload, in one operation each or in a group."""
+    pk = create(backend)
+    sent = [a_message("a", payload=b"1"), a_message("b", payload=None), a_message("a", payload=b"")]
+    assert do(backend, Send("one", sent[0]), Sent) == Sent(pk, 1)
+    group = [Send("one", entry) for entry in sent[1:]]
+    assert backend.commit(group) == [Sent(pk, 2), Sent(pk, 3)]
+    expected = tuple(attrs.evolve(entry, n=n) for n, entry in enumerate(sent, start=1))
+    assert load_one(backend, pk).entries[1:] == expected
+
+
+@case
+def a_key_is_taken_once(backend: Backend) -> None:
+    """A second message with it, however different, does nothing: no entry, and nobody is due."""
+    pk = create(backend, a_row(status=Status.WAITING, wake_at=9_000.0))
+    first = Send("one", a_message(at=500.0), key="click-9")
+    assert do(backend, first, Sent) == Sent(pk, 1)
+    do(backend, Advance(pk, "one", 0, change=RowChange(wake_at=9_000.0)), Advanced)
+    before = image(backend)
+    for entry in (a_message(at=500.0), a_message("other", at=700.0, payload=b"2")):
+        again = do(backend, Send("one", entry, key="click-9"), Sent)
+        assert again == Sent(pk, 0, duplicate=True)
+    assert image(backend) == before
+
+
+@case
+def a_key_is_taken_once_in_a_group_too(backend: Backend) -> None:
+    """The first of a group that bears a key is taken, the others are duplicates."""
+    pk = create(backend)
+    group = [Send("one", a_message(str(n)), key="k") for n in range(3)]
+    group.append(Send("one", a_message("3"), key="l"))
+    duplicate = Sent(pk, 0, duplicate=True)
+    assert backend.commit(group) == [Sent(pk, 1), duplicate, duplicate, Sent(pk, 2)]
+    assert [entry.name for entry in load_one(backend, pk).entries] == ["start", "0", "3"]
+
+
+@case
+def keys_belong_to_their_workflow(backend: Backend) -> None:
+    """Another workflow has not heard of it, and without one every message is new."""
+    one, two = create(backend, "one"), create(backend, "two")
+    group = [Send(id, a_message(), key="k") for id in ("one", "two")]
+    group += [Send("one", a_message()) for _ in range(2)]
+    assert backend.commit(group) == [Sent(one, 1), Sent(two, 1), Sent(one, 2), Sent(one, 3)]
+
+
+@case
+def keys_are_compared_as_they_are(backend: Backend) -> None:
+    """Case, spaces, accents and composition tell keys apart; 200 characters are not too long."""
+    pk = create(backend)
+    keys = ["k", "K", " k", "k ", "é", "e\u0301", "e", "%", "_", "ß", "ss", "k" * 200, "𝄞" * 200]
+    answers = backend.commit([Send("one", a_message(), key=key) for key in keys])
+    assert answers == [Sent(pk, n) for n in range(1, len(keys) + 1)]
+    again = backend.commit([Send("one", a_message(), key=key) for key in keys])
+    assert again == [Sent(pk, 0, duplicate=True)] * len(keys)
+
+
+@case
+def a_key_is_remembered_after_the_end(backend: Backend) -> None:
+    """Who did not hear the answer is told it was taken; a new message is refused."""
+    pk = create(backend, a_row(status=Status.RUNNING))
+    do(backend, Send("one", a_message(), key="k"), Sent)
+    do(backend, Advance(pk, "one", 0, change=RowChange(status=Status.COMPLETED)), Advanced)
+    again = do(backend, Send("one", a_message(), key="k"), Sent)
+    assert again == Sent(pk, 0, duplicate=True)
+    refused(backend, Send("one", a_message(), key="l"), WorkflowClosedError)
+    refused(backend, Send("one", a_message()), WorkflowClosedError)
+
+
+@case
+def keys_survive_the_owner(backend: Backend) -> None:
+    """Who opens it next still knows them."""
+    pk = create(backend)
+    do(backend, Send("one", a_message(), key="k"), Sent)
+    backend.close()
+    backend.open()
+    assert do(backend, Send("one", a_message(), key="k"), Sent) == Sent(pk, 0, duplicate=True)
+
+
+@case
+def a_refused_message_takes_no_key(backend: Backend) -> None:
+    """Neither alone nor with the rest of an ``Atomic``: it may be sent again."""
+    pk = create(backend, a_row(status=Status.FAILED))
+    keyed = Send("one", a_message(), key="k")
+    refused(backend, keyed, WorkflowClosedError)
+    do(backend, Advance(pk, "one", 0, change=RowChange(status=Status.PENDING)), Advanced)
+    refused(backend, Atomic((keyed, Delete("nobody"))), NotFoundError)
+    assert do(backend, keyed, Sent) == Sent(pk, 1)
+
+
+@case
+def keys_are_deleted_with_their_workflow(backend: Backend) -> None:
+    """A new workflow of the same id takes the same key as new."""
+    create(backend)
+    do(backend, Send("one", a_message(), key="k"), Sent)
+    delete_all(backend, "one", limit=1)
+    pk = create(backend)
+    assert do(backend, Send("one", a_message(), key="k"), Sent) == Sent(pk, 1)

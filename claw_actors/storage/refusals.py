@@ -1,0 +1,57 @@
+"""Why a message could not be sent, as it is recorded in the sender's journal.
+
+A replay must raise what the live run did, with the same attributes. So a refusal is kept as what
+its class is made of, and not as text.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final, TypeAlias, assert_never, cast
+
+from ..errors import NotFoundError, SerializationError, StorageCorruptError, WorkflowClosedError
+
+__all__ = ["SEND_REFUSALS", "SendRefusal", "decode_refusal", "encode_refusal"]
+
+SendRefusal: TypeAlias = NotFoundError | WorkflowClosedError | StorageCorruptError
+"""Nobody has the id, it has ended, or what is stored of it cannot be read."""
+
+SEND_REFUSALS: Final = (NotFoundError, WorkflowClosedError, StorageCorruptError)
+
+
+def encode_refusal(error: SendRefusal) -> bytes:
+    """Encode a refusal: its class by a word of ours, then the arguments that make it."""
+    match error:
+        case NotFoundError():
+            parts = ["not_found", error.kind, error.id]
+        case WorkflowClosedError():
+            parts = ["closed", error.id, error.status]
+        case StorageCorruptError():
+            parts = ["corrupt", error.where, error.reason, error.advice]
+        case _:  # pragma: no cover - the union is closed; the type checker proves it
+            assert_never(error)
+    # A damaged record may be described by text that is no Unicode. Its escape is JSON's, too.
+    return json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def decode_refusal(data: bytes) -> SendRefusal:
+    """Decode what :func:`encode_refusal` wrote; the error is a new one at each call.
+
+    Raises:
+        SerializationError: the bytes are something else.
+    """
+    try:
+        parts = cast("object", json.loads(data))
+        match parts:
+            case ["not_found", str(kind), str(id)]:
+                return NotFoundError(kind, id)
+            case ["closed", str(id), str(status)]:
+                return WorkflowClosedError(id, status)
+            case ["corrupt", str(where), str(reason), str(advice)]:
+                return StorageCorruptError(where, reason, advice)
+            case _:
+                raise ValueError(f"{parts!r} is no refusal")
+    except ValueError as error:
+        raise SerializationError("a stored refusal", "SendRefusal", str(error)) from error
