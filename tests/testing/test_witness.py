@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 import pytest
 
@@ -10,6 +12,7 @@ from claw_actors._core.journal import EntryKind
 from claw_actors._runtime.environment import AttemptBegun
 from claw_actors.errors import OutcomeUnknownError, StorageUnavailableError
 from claw_actors.storage.operations import Advance, Claim, Create, Delete, Send
+from claw_actors.storage.records import DeadLetter, StoredValue
 from claw_actors.testing.conformance.samples import (
     a_message,
     a_row,
@@ -20,6 +23,11 @@ from claw_actors.testing.conformance.samples import (
 )
 from claw_actors.testing.disk import CrashPoint, FakeDisk, When
 from claw_actors.testing.witness import Witness, read_everything
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from claw_actors.storage.backend import Backend
 
 
 @pytest.fixture
@@ -43,6 +51,26 @@ def test_a_message_is_promised_to_its_recipient(disk: FakeDisk) -> None:
     assert disk.acknowledged == {1: 4, 2: 2}
     disk.commit([Send("v", a_message(), "k"), Send("nobody", a_message())])
     assert disk.acknowledged == {1: 4, 2: 2}
+
+
+def test_a_disk_shows_values_and_dead_letters_until_it_dies(disk: FakeDisk) -> None:
+    """What is committed can be read, survives, and is refused to a process that is dead."""
+    letter = DeadLetter("topic", 1.0, "why", b"1")
+    disk.commit([Advance(1, "w", 1, values=(("k", b"1"),), dead_letters=(letter,))])
+    reads: tuple[Callable[[Backend], object], ...] = (
+        lambda backend: backend.get_value("w", "k"),
+        lambda backend: backend.list_values("w"),
+        lambda backend: backend.list_dead_letters("w", 0, 9),
+    )
+    surviving = disk.surviving()
+    surviving.open()
+    found = [read(disk) for read in reads]
+    assert found == [b"1", [StoredValue("k", b"1", 0.0)], [attrs.evolve(letter, seq=1)]]
+    assert [read(surviving) for read in reads] == found
+    disk.die()
+    for read in reads:
+        with pytest.raises(StorageUnavailableError):
+            read(disk)
 
 
 @pytest.fixture

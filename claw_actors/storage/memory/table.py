@@ -58,7 +58,16 @@ class Record:
 
     def with_entries(self, entries: tuple[Entry, ...]) -> Record:
         """Return the record with these entries appended, numbered on from the last one."""
-        return attrs.evolve(self, journal=self.journal.append(entries))
+        # Spelled out, because it runs for every commit: attrs.evolve looks at each field by name.
+        return Record(
+            row=self.row,
+            parent_pk=self.parent_pk,
+            journal=self.journal.append(entries),
+            open_tasks=self.open_tasks,
+            keys=self.keys,
+            values=self.values,
+            dead_letters=self.dead_letters,
+        )
 
 
 Due: TypeAlias = tuple[float, int, str]
