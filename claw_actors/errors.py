@@ -594,7 +594,7 @@ class RestartLimitExceededError(ClawError):
 
 
 class ChildStartError(ClawError):
-    """A child did not start: it raised (``__cause__``), ended, or took too long.
+    """A child did not start: it raised (``__cause__``), took too long, or was stopped meanwhile.
 
     A supervisor that was booting has stopped what it had started; one that was running goes on
     without this child.

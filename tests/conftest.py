@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
 pytest_plugins = ["claw_actors.testing.fixtures"]
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C, which a shell has its background jobs ignore: some tests raise it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,8 @@ async def stop_on_signals(
     """Turn signals into a stop of ``target``, for the length of a block.
 
     The first one asks it to stop within ``grace`` seconds; the second skips what is left of that.
-    The block does not end before the target has stopped, then. The library itself never touches signals; this is for a program's ``main``.
+    After a signal the block does not end before the target has stopped. The library itself never
+    touches signals; this is for a program's ``main``.
 
     Args:
         target: what is stopped.

@@ -142,7 +142,6 @@ class Supervisor:
         self._held: dict[str, _Held] = {}
         self._crashes = 0
         self._to_do: deque[Action] = deque()
-        self._is_doing = False
         self._alarm = trio.CancelScope()
         self._boot_done = trio.Event()
         self._finished = trio.Event()
@@ -366,17 +365,11 @@ class Supervisor:
         if self._machine.is_stopping:
             # First of all: the block must not see its children go.
             self.body.cancel(reason="the supervisor stops")
+        # One queue, as an action may call code that calls back (a dead-letter hook that stops
+        # everything): what was decided first is done first.
         self._to_do.extend(actions)
-        if self._is_doing:
-            # An action has called code that calls back (a dead-letter hook that stops all): what
-            # was decided first is done first.
-            return
-        self._is_doing = True
-        try:
-            while self._to_do:
-                self._do(self._to_do.popleft())
-        finally:
-            self._is_doing = False
+        while self._to_do:
+            self._do(self._to_do.popleft())
         if not self._machine.is_booting:
             self._boot_done.set()
         self._alarm.deadline = self._machine.next_deadline()

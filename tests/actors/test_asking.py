@@ -358,27 +358,27 @@ async def test_a_ring_over_an_answer_that_was_put_off_is_refused(stage, autojump
     assert errors == [("b", "a", "b")]
 
 
-async def test_a_trio_task_in_the_background_gives_no_false_alarm(stage, autojump_clock):
-    """It was started over one message, and asks while the actor is at another, or at none."""
+async def test_a_trio_task_in_the_background_gives_no_false_alarm(stage, told, autojump_clock):
+    """It was started over one message, and asks while the actor is at another."""
     async with (
         trio.open_nursery() as background,
         open_supervisor(stage.puppet("a"), stage.puppet("b")) as supervisor,
     ):
         answers = []
 
-        async def ask_b_twice():
-            answers.append(await supervisor.find("b").ask("first"))
-            await trio.sleep(5)
-            answers.append(await supervisor.find("b").ask(ask_on(supervisor, "a")))
+        async def ask_b():
+            await trio.sleep(1)
+            answers.append(await supervisor.find("b").ask("from the background"))
 
         def fork(_):
-            background.start_soon(ask_b_twice)
+            background.start_soon(ask_b)
 
         await supervisor.find("a").ask(fork)
-        await trio.sleep(4)
-        await supervisor.find("a").ask(ask_on(supervisor, "b"))
-        await trio.sleep(5)
-    assert answers == ["first", "the end"]
+        supervisor.find("a").tell_nowait(told.sleep(5))
+        # It waits for a, which is busy; a itself does not wait for b.
+        await supervisor.find("b").ask(ask_on(supervisor, "a"))
+        await trio.sleep(1)
+    assert answers == ["from the background"]
 
 
 async def test_two_askers_of_one_actor_are_no_ring(stage, told, autojump_clock):
@@ -404,7 +404,13 @@ async def test_two_askers_of_one_actor_are_no_ring(stage, told, autojump_clock):
 
 
 async def test_asking_the_same_one_again_after_an_answer_is_no_ring(stage, autojump_clock):
-    """What was waited for is over."""
+    """What was waited for is over, although the message is still in hand."""
+
+    async def ask_b_and_go_on(_):
+        await supervisor.find("b").ask("hello")
+        await trio.sleep(5)
+
     async with open_supervisor(stage.puppet("a"), stage.puppet("b")) as supervisor:
-        assert await supervisor.find("a").ask(ask_on(supervisor, "b")) == "the end"
+        supervisor.find("a").tell_nowait(ask_b_and_go_on)
+        await wait_all_tasks_blocked()
         assert await supervisor.find("b").ask(ask_on(supervisor, "a")) == "the end"
