@@ -417,8 +417,8 @@ class Supervisor:
         on_started, held.on_started = held.on_started, None
         if on_started is not None:
             on_started(result)
-        elif isinstance(result, outcome.Error) and not held.child.of_boot:
-            # A boot raises it; somebody who has stopped it knows.
+        elif isinstance(result, outcome.Error):
+            # Whoever has stopped it knows, and a boot, which stops then, raises it.
             stopped = held.child.by_hand or self._machine.is_stopping
             level = logging.INFO if stopped else logging.ERROR
             self._watchers.log.log(level, "%s", result.error, exc_info=result.error)

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from claw_actors.actors import Behaviour, ChildSpec, open_supervisor, service
+from claw_actors.actors import Backoff, Behaviour, ChildSpec, open_supervisor, service
 from claw_actors.errors import (
     ActorStoppedError,
     ChildStartError,
@@ -282,3 +282,25 @@ async def test_who_acknowledges_twice_or_too_late_changes_nothing(autojump_clock
         await supervisor.stop_child("a")
         lives[0].started()
         assert supervisor.count_children() == {"down": 1}
+
+
+async def test_an_earlier_life_cannot_acknowledge_for_the_next(autojump_clock):
+    """Something of it may linger on."""
+    lives = []
+
+    class Lingering(Behaviour):
+        async def run(self, life):
+            lives.append(life)
+            if life.incarnation == 1:
+                life.started()
+                return
+            lives[0].started()
+            await trio.sleep(3)
+            life.started()
+            await trio.sleep_forever()
+
+    async with open_supervisor(ChildSpec("a", Lingering, backoff=Backoff(initial=0))) as supervisor:
+        await trio.sleep(1)
+        assert supervisor.count_children() == {"starting": 1}
+        await trio.sleep(3)
+        assert supervisor.count_children() == {"up": 1}
