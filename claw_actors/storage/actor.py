@@ -312,7 +312,7 @@ class StorageActor:
                 self._resume(self.report, started)
                 await self._serve()
             except BaseException:
-                await self._executor.write(self.backend.abandon)
+                await self._executor.write(self.backend.abandon)  # noqa: ASYNC102 - shielded above
                 raise
             clean = self.ends_clean
             await self._executor.write(lambda: self.backend.close(clean=clean))
