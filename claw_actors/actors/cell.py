@@ -120,12 +120,12 @@ class Cell:
         state: Callable[[], ActorState],
         on_dead_letter: Callable[[DeadLetter], None],
     ) -> None:
-        self.path = path
-        self.mailbox = Mailbox(mailbox)
-        self.state = state
-        self.on_dead_letter = on_dead_letter
-        self.incarnation = 0
-        self.is_down = False
+        self.path: str = path
+        self.mailbox: Mailbox = Mailbox(mailbox)
+        self.state: Callable[[], ActorState] = state
+        self.on_dead_letter: Callable[[DeadLetter], None] = on_dead_letter
+        self.incarnation: int = 0
+        self.is_down: bool = False
         self.behaviour: Behaviour[Never, object] | None = None
         self.life: Life | None = None
         self.trio_task: trio.lowlevel.Task | None = None
@@ -133,7 +133,10 @@ class Cell:
         self.current: Handling | None = None
         self.last_message: str | None = None
         self.last_error: Exception | None = None
-        self.handled = self.dead_letters = self.late_replies = self.crashes = 0
+        self.handled: int = 0
+        self.dead_letters: int = 0
+        self.late_replies: int = 0
+        self.crashes: int = 0
         # Answers owed by this incarnation for messages it has taken.
         self._owed: dict[Reply, None] = {}
         self._monitors: dict[Callable[[Down], None], None] = {}

@@ -50,7 +50,7 @@ class ActorRef(Generic[Message_contra, Reply_co]):
     __slots__ = ("cell",)
 
     def __init__(self, cell: Cell) -> None:
-        self.cell = cell
+        self.cell: Cell = cell
 
     def __repr__(self) -> str:
         return f"<ActorRef {self.path!r}, {self.cell.state()}>"

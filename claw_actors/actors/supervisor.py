@@ -147,7 +147,7 @@ class Supervisor:
         self._finished = trio.Event()
         self._end: Finished | None = None
         # Cancelled when the supervisor ends by itself: the block that relies on it.
-        self.body = trio.CancelScope()
+        self.body: trio.CancelScope = trio.CancelScope()
 
     def __repr__(self) -> str:
         return f"<Supervisor {self._path or '/'!r}, {len(self._machine.children)} children>"

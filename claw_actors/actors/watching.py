@@ -23,7 +23,7 @@ class Watchers:
         on_dead_letter: Callable[[DeadLetter], None] | None,
     ) -> None:
         self.log: logging.Logger = logging.getLogger("claw_actors.actors")
-        self.dead_letters = 0
+        self.dead_letters: int = 0
         self._instruments = list(instruments)
         self._on_dead_letter = on_dead_letter
 

@@ -139,7 +139,7 @@ class StorageActor:
         self._waiting: dict[Write, None] = {}
         self._listeners = Listeners(self._report_unheard)
         # Whether what an unclean end has cut off is dealt with, if there was one.
-        self.ends_clean = True
+        self.ends_clean: bool = True
         self._closing = False
         self._hurried = False
         # Set while it can be used: from the start, and again after each reopening.
