@@ -210,5 +210,6 @@ async def test_many_run_at_once(place):
     async with open_runtime(place, workflows=[run]) as runtime:
         handles = [await runtime.start(run, n, id=str(n)) for n in range(30)]
         results = [await handle.result() for handle in handles]
-        assert runtime.statistics().storage.operations >= 30 * 4
+    # Now they are all counted: a result may be read before its commit has been answered.
+    assert runtime.statistics().storage.operations >= 30 * 4
     assert results == [[n * n, (n + 1) ** 2] for n in range(30)]
