@@ -214,12 +214,12 @@ def test_a_feature_survives_every_crash(definition):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("definition", FEATURES, ids=lambda one: one.name)
-def test_a_feature_survives_every_crash_over_many_seeds(definition):
+def test_a_feature_survives_every_crash_over_many_seeds(definition, is_long):
     """The same, with other schedules."""
     explore(
         lambda runtime: scenario_of(definition, runtime),
         workflows=[definition],
-        seeds=range(2, 22),
+        seeds=range(2, 22 if is_long else 5),
     )
 
 

@@ -45,7 +45,7 @@ def test_a_replay_of_any_program_does_what_the_first_run_did(closes):
 @pytest.mark.parametrize("closes", [0.0, 0.5], ids=["crashed", "crashed and closed"])
 def test_a_replay_of_hundreds_of_programs_does_what_the_first_run_did(closes, is_long, tell):
     """Every kind of entry, of ending and of operation occurs."""
-    tally = explored(10_000, 2_000 if is_long else 150, closes=closes)
+    tally = explored(10_000, 2_000 if is_long else 75, closes=closes)
     counts = tally.counts
     tell(f"{dict(sorted(counts.items()))}")
     assert tally.problems == []
