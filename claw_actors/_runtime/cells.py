@@ -215,6 +215,8 @@ class Cells:
 
     def _forget(self, cell: _Cell) -> None:
         del self._cells[cell.id]
+        # If it never came to listen: what was written to it meanwhile may have to wake it.
+        self._storage.expect_nobody(cell.pk)
         cell.sign_of_life.set()
         self.changed(cell.id)
 
@@ -249,13 +251,11 @@ class Cells:
             found = await self._storage.read(self._storage.backend.load, [cell.pk])
         except ClawError as error:
             _log.error("workflow %s: cannot be brought back now: %s", cell.id, error)
-            self._storage.expect_nobody(cell.pk)
             return None
         for loaded in found:
             if isinstance(loaded, Loaded):
                 return loaded
             _log.error("workflow %s: cannot be read, and is left as it is: %s", cell.id, loaded)
-        self._storage.expect_nobody(cell.pk)
         return None
 
     def _prepare(self, cell: _Cell, loaded: Loaded) -> Incarnation:

@@ -63,6 +63,7 @@ async def open_runtime(
         OutcomeUnknownError, StorageCorruptError: storage failed, and opening it again
             (``config.max_storage_restarts``) did not help; the block is cancelled, and nothing is
             recorded any more. Open again to recover.
+        RestartLimitExceededError: a part of the runtime itself crashed as often; a defect.
 
     Cancelled, the block is left in the same order: first workflows, then timers, then storage.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -29,6 +30,7 @@ class Life:
         supervisor: the one that runs it.
         cell: what survives the incarnation.
         scope: cancelled when the grace is over.
+        cancelled_at: when it was first cancelled, in seconds of Trio's clock; infinite if never.
     """
 
     path: str
@@ -37,6 +39,7 @@ class Life:
     cell: Cell
     _acknowledge: Callable[[], None]
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    cancelled_at: float = math.inf
 
     def started(self) -> None:
         """Say that it has started: its supervisor goes on to the next child."""
@@ -44,6 +47,7 @@ class Life:
 
     def cancel(self, reason: str) -> None:
         """Cancel the incarnation, for whoever wants to know why: ``reason``."""
+        self.cancelled_at = min(self.cancelled_at, trio.current_time())
         self.scope.cancel(reason=reason)
 
 

@@ -146,11 +146,11 @@ class SupervisorSpec:
     def __attrs_post_init__(self) -> None:
         check_one_of("strategy", self.strategy, Strategy)
         check_one_of("auto_shutdown", self.auto_shutdown, AutoShutdown)
-        ids = [child.id for child in self.children]
-        for id in ids:
-            if ids.count(id) > 1:
-                raise InvalidInputError("children", id, "each id once")
+        ids: set[str] = set()
         for child in self.children:
+            if child.id in ids:
+                raise InvalidInputError("children", child.id, "each id once")
+            ids.add(child.id)
             check_significance(child, self.auto_shutdown)
 
     @property

@@ -44,7 +44,7 @@ from .._core.supervision.actions import (
 from .._core.supervision.child import Child, Phase
 from .._core.supervision.machine import SupervisorMachine
 from .._core.supervision.policy import ChildCrash, Escalate, Exit, ExitDecision, RestartType
-from ..errors import RestartLimitExceededError, SupervisorStoppedError, UnknownChildError
+from ..errors import RestartLimitExceededError, UnknownChildError
 from .behaviour import Life, Message_contra, Reply_co
 from .cell import ActorState, Cell
 from .nursery import open_service_nursery
@@ -109,7 +109,6 @@ class _Held:
     # Who waits for its first start, and for its being down.
     on_started: Callable[[outcome.Outcome[None]], None] | None = None
     down: trio.Event = attrs.field(factory=trio.Event)
-    cancelled_at: float = math.inf
 
     @property
     def life(self) -> Life:
@@ -130,6 +129,7 @@ class Supervisor:
         self._watchers = watchers
         self._context = contextvars.copy_context()
         self._machine = SupervisorMachine(
+            path=path,
             strategy=spec.strategy,
             intensity=spec.intensity,
             auto_shutdown=spec.auto_shutdown,
@@ -212,8 +212,6 @@ class Supervisor:
         spec: ChildSpec[Never, object],
         on_started: Callable[[outcome.Outcome[None]], None] | None,
     ) -> _Held:
-        if self._machine.is_stopping:
-            raise SupervisorStoppedError(self._path)
         check_significance(spec, self._spec.auto_shutdown)
         held = self._hold(spec)
         actions = self._machine.add(held.child, trio.current_time())
@@ -385,7 +383,6 @@ class Supervisor:
             case AskToStop(child, reason, deadline):
                 self._ask_to_stop(self._held[child.id], reason, deadline)
             case Cancel(child, reason):
-                self._held[child.id].cancelled_at = trio.current_time()
                 self._held[child.id].life.cancel(reason)
             case Stuck(child):
                 self._report_stuck(self._held[child.id])
@@ -514,7 +511,7 @@ class Supervisor:
         report = StuckReport(
             path=held.cell.path,
             incarnation=held.child.incarnation,
-            cancelled_for=trio.current_time() - held.cancelled_at,
+            cancelled_for=trio.current_time() - held.life.cancelled_at,
             stack=() if task is None else await_stack(task),
         )
         self._watchers.tell("child_stuck", report)

@@ -8,8 +8,16 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from claw_actors.actors import GiveUp, RestartAfter, open_supervisor
-from claw_actors.errors import RestartLimitExceededError
+from claw_actors.actors import (
+    ChildSpec,
+    GiveUp,
+    Instrument,
+    RestartAfter,
+    SupervisorSpec,
+    open_supervisor,
+    service,
+)
+from claw_actors.errors import RestartLimitExceededError, SupervisorStoppedError
 
 pytestmark = pytest.mark.usefixtures("autojump_clock")
 
@@ -85,3 +93,33 @@ async def test_one_with_a_policy_of_its_own_is_logged_quietly(stage, told, caplo
         await trio.sleep(1)
     crashes = [record for record in caplog.records if "crashed (" in record.getMessage()]
     assert [record.levelno for record in crashes] == [logging.DEBUG, logging.DEBUG]
+
+
+async def test_a_service_that_does_not_end_is_reported_since_it_was_cancelled(autojump_clock):
+    """It is cancelled as soon as it is asked to stop, not when its grace is over."""
+    seen = []
+
+    class Watching(Instrument):
+        def child_stuck(self, report):
+            seen.append(report.cancelled_for)
+
+    async def deaf():
+        with trio.CancelScope(shield=True):
+            await trio.sleep(12.5)
+
+    async with open_supervisor(
+        ChildSpec("deaf", service(deaf), grace=3), instruments=[Watching()]
+    ) as supervisor:
+        await trio.sleep(1)
+        supervisor.request_stop()
+        await trio.sleep_forever()
+    assert seen == [pytest.approx(8)]
+
+
+async def test_a_nested_supervisor_that_stops_says_which_it_is(autojump_clock):
+    """Not the root: that one goes on."""
+    async with open_supervisor(ChildSpec("pool", SupervisorSpec())) as supervisor:
+        pool = supervisor.nested("pool")
+        pool.request_stop()
+        with pytest.raises(SupervisorStoppedError, match="'pool'"):
+            pool.start_child_soon(ChildSpec("late", service(trio.sleep_forever)))

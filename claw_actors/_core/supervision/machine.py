@@ -89,6 +89,7 @@ class SupervisorMachine:
     def __init__(
         self,
         *,
+        path: str = "",
         strategy: Strategy = "one_for_one",
         intensity: Intensity = DEFAULT_INTENSITY,
         auto_shutdown: AutoShutdown = "never",
@@ -100,6 +101,7 @@ class SupervisorMachine:
         """Make a machine without children.
 
         Args:
+            path: the supervisor's, for errors; empty for the root.
             strategy, intensity, auto_shutdown, breaker: the policy.
             stop_together: stop all children at once, as they do not depend on each other.
             grace: seconds that stopping takes at most when nobody said otherwise.
@@ -108,6 +110,7 @@ class SupervisorMachine:
         self.children: dict[str, Child] = {}
         self.history: tuple[ChildCrash, ...] = ()
         self.breaker_until: float = -math.inf
+        self._path = path
         self._strategy: Strategy = strategy
         self._intensity = intensity
         self._auto_shutdown = auto_shutdown
@@ -162,7 +165,7 @@ class SupervisorMachine:
             SupervisorStoppedError: it is stopping.
         """
         if self.is_stopping:
-            raise SupervisorStoppedError("")
+            raise SupervisorStoppedError(self._path)
         if child.id in self.children:
             raise DuplicateChildError(child.id)
         self._enter(child, now)
@@ -251,7 +254,7 @@ class SupervisorMachine:
             SupervisorStoppedError: it is stopping.
         """
         if self.is_stopping:
-            raise SupervisorStoppedError("")
+            raise SupervisorStoppedError(self._path)
         if child.phase is not Phase.DOWN:
             raise ChildRunningError(child.id)
         child.by_hand = False
