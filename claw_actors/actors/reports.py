@@ -77,7 +77,8 @@ class StuckReport:
     Attributes:
         path: the child.
         incarnation: which.
-        cancelled_for: seconds since it was cancelled.
+        cancelled_for: seconds since it was first cancelled: a service as soon as it is asked to
+            stop, an actor when its grace is over.
         stack: where it waits, one line per frame, its own Trio tasks included.
     """
 
