@@ -173,6 +173,14 @@ class Cells:
     def __len__(self) -> int:
         return len(self._cells)
 
+    def check_code(self, row: WorkflowRow) -> None:
+        """Make sure that a workflow's code is here.
+
+        Raises:
+            UnknownWorkflowError: it is not registered.
+        """
+        self._registry.find(row.name, row.version)
+
     # -- coming to life -----------------------------------------------------------------------------
 
     def activate(

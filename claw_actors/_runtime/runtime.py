@@ -12,17 +12,13 @@ import trio
 
 from .._core.failures import ErrorRecord
 from .._core.identity import digest
-from .._core.journal import CANCEL_OP, RETRY_OP, Entry, EntryKind, EntryStatus
-from .._core.lifecycle import Event, Status, allowed, apply
+from .._core.lifecycle import Status
 from ..actors import Supervisor
 from ..definitions import Workflow
 from ..errors import (
     DuplicateKeyError,
     InvalidInputError,
-    InvalidTransitionError,
-    NotFoundError,
     RuntimeClosedError,
-    StaleWriteError,
     UnknownWorkflowError,
     WorkflowCancelledError,
     WorkflowFailedError,
@@ -32,13 +28,14 @@ from ..storage.actor import StorageActor
 from ..storage.client import Storage
 from ..storage.codec import Codec, decode_error
 from ..storage.model import WorkflowFilter, WorkflowPage, WorkflowState
-from ..storage.operations import Advance, Create, Created, Send
-from ..storage.records import Loaded, RowChange, StoredWorkflow, WorkflowRow
+from ..storage.operations import Create, Created
+from ..storage.records import Loaded, StoredWorkflow
 from ..storage.translation import row_of, start_entry
-from ..storage.validation import check_free_text, check_id
-from .cells import MAX_REASON_CHARS, Cells
+from ..storage.validation import check_id
+from .cells import Cells
 from .environment import Environment
 from .handle import WorkflowHandle
+from .lifecycle import Lifecycle
 from .recovery import Recovery, RecoveryReport
 from .registry import Registry
 from .signatures import signature_of
@@ -89,6 +86,7 @@ class Runtime:
         self._codec = codec
         self._environment = environment
         self._storage = Storage(actor, codec, environment.wall)
+        self._lifecycle = Lifecycle(actor, self._storage, cells, codec, environment)
         self.recovery_report: RecoveryReport = RecoveryReport()
         self._closed = trio.Event()
 
@@ -275,11 +273,7 @@ class Runtime:
         Cancelled means not requested.
         """
         self._check_open()
-        check_free_text("reason", reason, MAX_REASON_CHARS)
-        value = self._codec.encode(reason, object, "reason")
-        now = self._environment.wall()
-        entry = Entry(CANCEL_OP, "cancel", EntryKind.CANCEL, EntryStatus.OK, now, value=value)
-        await self._actor.submit(Send(id, entry))
+        await self._lifecycle.cancel(id, reason)
 
     async def retry(self, id: str) -> None:
         """Let a failed or quarantined workflow go on from where it stood.
@@ -298,46 +292,7 @@ class Runtime:
         Cancelled means not retried.
         """
         self._check_open()
-        row = None
-        while row is None:
-            stored = await self._actor.read(self._actor.backend.get_workflow, id)
-            if not allowed(stored.row.status, Event.RETRY):
-                advice = "only a failed or quarantined one can be retried"
-                raise InvalidTransitionError(id, stored.row.status, Event.RETRY, advice)
-            self._registry.find(stored.row.name, stored.row.version)
-            # Its last incarnation may be about to leave; its cell must be gone before the next.
-            await self._cells.stop(id, "it is retried")
-            with self._cells.coming([id]):
-                row = await self._store_retry(id, stored)
-                if row is not None:
-                    self._cells.activate(row)
-
-    async def _store_retry(self, id: str, stored: StoredWorkflow) -> WorkflowRow | None:
-        """Store that it goes on; ``None`` if it has changed meanwhile."""
-        row, now = stored.row, self._environment.wall()
-        found = await self._actor.read(self._actor.backend.load, [row.pk])
-        if not found:
-            raise NotFoundError("workflow", id)
-        [loaded] = found
-        if not isinstance(loaded, Loaded):
-            raise loaded
-        entries: tuple[Entry, ...] = ()
-        if row.status is Status.FAILED and stored.end is not None:
-            ref = stored.end.n if stored.end.ref is None else stored.end.ref
-            entries = (Entry(RETRY_OP, "note", EntryKind.NOTE, EntryStatus.VOID, now, ref=ref),)
-        change = RowChange(
-            status=apply(row.status, Event.RETRY),
-            reason=None,
-            restarts=(),
-            recoveries=0,
-            completed_at=None,
-        )
-        write = Advance(row.pk, id, row.life, entries, change=change, expect_n=loaded.entries[-1].n)
-        try:
-            await self._actor.submit(write)
-        except StaleWriteError:
-            return None
-        return change.apply(row)
+        await self._lifecycle.retry(id)
 
     async def delete(self, id: str, *, force: bool = False) -> None:
         """Delete a workflow, its journal and its tasks.
@@ -356,13 +311,7 @@ class Runtime:
         next recovery.
         """
         self._check_open()
-        stored = await self._actor.read(self._actor.backend.get_workflow, id)
-        status = stored.row.status
-        if not (force or status.is_terminal or status is Status.QUARANTINED):
-            raise InvalidTransitionError(id, status, "delete", "cancel it first, or force=True")
-        await self._cells.stop(id, "it is deleted")
-        await self._storage.delete_workflow(id)
-        self._cells.changed(id)
+        await self._lifecycle.delete(id, force=force)
 
     # -- the runtime itself ---------------------------------------------------------------------------
 
