@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CANCEL_OP",
     "CRASH_OP",
+    "DEAD_LETTER_OP",
     "END_OP",
     "MESSAGE_OP",
     "RETRY_OP",
@@ -28,6 +29,7 @@ __all__ = [
     "OpenTask",
     "effective",
     "message",
+    "note_about",
     "outlives",
 ]
 
@@ -68,6 +70,7 @@ class EntryStatus(enum.StrEnum):
 
 CANCEL_OP = "/cancel"
 CRASH_OP = "/crash"
+DEAD_LETTER_OP = "/dead-letter"
 END_OP = "/end"
 MESSAGE_OP = "/message"
 RETRY_OP = "/retry"
@@ -94,7 +97,7 @@ class Entry:
         started_at: for a task, when its first attempt began.
         digest: 16 bytes over the arguments, or ``None``.
         ref: the number of another entry: on an ``END`` that failed, the failed task's; on a
-            void ``NOTE``, the first one voided; on a ``TASK`` that was cancelled because of an
+            void ``NOTE``, the first one voided; on another note, the one it is about; on a ``TASK`` that was cancelled because of an
             exception, the last one delivered when that was raised.
         value: the encoded result, error, reason or payload.
         n: its number within the run, given by storage when it commits (0 before, and for the
@@ -151,6 +154,18 @@ def message(topic: str, at: float, payload: bytes | None) -> Entry:
         payload: its encoded value.
     """
     return Entry(MESSAGE_OP, topic, EntryKind.MESSAGE, EntryStatus.OK, at, value=payload)
+
+
+def note_about(op: str, n: int, at: float, life: int) -> Entry:
+    """Make a note of what was done with a message, so that it is done once.
+
+    Args:
+        op: what was done: ``DEAD_LETTER_OP``.
+        n: the number of the message's entry.
+        at: when, in POSIX seconds.
+        life: the incarnation that did it.
+    """
+    return Entry(op, "note", EntryKind.NOTE, EntryStatus.OK, at, life=life, ref=n)
 
 
 def effective(entries: Iterable[Entry]) -> list[Entry]:

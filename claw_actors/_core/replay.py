@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .journal import OUTSIDE, Entry, EntryKind, effective
+from .journal import DEAD_LETTER_OP, OUTSIDE, Entry, EntryKind, effective
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,12 +53,14 @@ class Past:
         start: entry 0, the input.
         entries: what is to be delivered, in order.
         by_op: the entries that code must ask for.
+        put_aside: the numbers of messages that are dead letters already.
         last_n: the number of the last entry of the run, delivered or not.
     """
 
     start: Entry
     entries: deque[Entry]
     by_op: dict[str, Entry]
+    put_aside: frozenset[int]
     last_n: int
 
 
@@ -70,12 +72,20 @@ def read_past(journal: Iterable[Entry]) -> Past:
     stored = tuple(journal)
     start, *rest = effective(stored)
     assert start.kind is EntryKind.START, start
+    delivered = [entry for entry in rest if entry.kind is not EntryKind.NOTE]
     return Past(
         start=start,
-        entries=deque(rest),
-        by_op={entry.op: entry for entry in rest if entry.kind not in OUTSIDE},
+        entries=deque(delivered),
+        by_op={entry.op: entry for entry in delivered if entry.kind not in OUTSIDE},
+        put_aside=_noted(rest, DEAD_LETTER_OP),
         last_n=stored[-1].n,
     )
+
+
+def _noted(entries: Iterable[Entry], op: str) -> frozenset[int]:
+    """Return the numbers of those messages that a note says this of."""
+    notes = (one for one in entries if one.kind is EntryKind.NOTE and one.op == op)
+    return frozenset(one.ref for one in notes if one.ref is not None)
 
 
 def describe_entry(entry: Entry) -> str:

@@ -13,6 +13,7 @@ from .._core.identity import derive_seed
 
 if TYPE_CHECKING:
     from .attempts import Attempts
+    from .inbox import MessageCounts
     from .strand import Strand
 
 __all__ = ["Bearings", "Surroundings"]
@@ -37,11 +38,13 @@ class Surroundings:
         attempts: what runs task bodies.
         seed: what all their random numbers derive from.
         failures: classes of exceptions that fail the workflow; others are crashes.
+        message_counts: what became of messages, counted for the whole runtime.
     """
 
     attempts: Attempts
     seed: int
     failures: tuple[type[Exception], ...]
+    message_counts: MessageCounts
 
 
 class Bearings:

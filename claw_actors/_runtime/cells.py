@@ -35,6 +35,7 @@ from ..errors import ClawError, SupervisorStoppedError, UnknownChildError
 from ..storage.operations import Advance, Claim, Claimed
 from ..storage.records import Loaded, RowChange, WorkflowRow
 from .attempts import Attempts, TaskCounts
+from .inbox import MessageCounts
 from .incarnation import Incarnation, InstanceFailed
 from .long_running import LongRunning
 from .sequencer import Sequencer
@@ -137,6 +138,7 @@ class Cells:
     ) -> None:
         self.counts: CellCounts = CellCounts()
         self.task_counts: TaskCounts = TaskCounts()
+        self.message_counts: MessageCounts = MessageCounts()
         self._supervisor = supervisor
         self._storage = storage
         self._timers = timers
@@ -293,7 +295,15 @@ class Cells:
             long_running=self._long_running,
             counts=self.task_counts,
         )
-        return Incarnation(cell.workflow, sequencer, attempts, row.seed, past, self._codec)
+        return Incarnation(
+            cell.workflow,
+            sequencer,
+            attempts,
+            row.seed,
+            past,
+            self._codec,
+            self.message_counts,
+        )
 
     # -- coming to an end ---------------------------------------------------------------------------
 

@@ -24,12 +24,12 @@ from typing import (
 from .._core.journal import EntryKind
 from ..definitions import Task
 from ..errors import DeadlineExceededError, DefinitionError, InvalidInputError, TaskFailedError
-from .bearings import Bearings
 from .calls import asked_of, perform, prepare
 from .channel import Channel
 from .children import Children, checked_name, open_children
 from .coordination import Event, Lock, Semaphore
 from .instants import checked_instant, checked_length
+from .messaging import Messaging
 from .nursery import Nursery
 from .operation import Operation
 from .parallel import Lane, map_calls, race_lanes
@@ -48,7 +48,7 @@ R4 = TypeVar("R4")
 T = TypeVar("T")
 
 
-class Context(Bearings):
+class Context(Messaging):
     """The durable operations of one workflow; every workflow function's first argument.
 
     Only the workflow's own code may use it, one operation at a time: not a task body, not a Trio

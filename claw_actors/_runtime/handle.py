@@ -75,6 +75,12 @@ class WorkflowHandle(Generic[R_co]):
         """
         return await self._runtime.storage.list_tasks(self.id)
 
+    async def send(
+        self, topic: str, payload: object, *, idempotency_key: str | None = None
+    ) -> None:
+        """Send it a message; see ``Runtime.send``."""
+        await self._runtime.send(self.id, topic, payload, idempotency_key=idempotency_key)
+
     async def cancel(self, reason: str | None = None) -> None:
         """Ask it to cancel itself; see ``Runtime.cancel``."""
         await self._runtime.cancel(self.id, reason)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from ..definitions import Workflow
     from .attempts import Attempts
+    from .inbox import MessageCounts
     from .sequencer import Sequencer
     from .signatures import Signature
 
@@ -90,13 +91,15 @@ class Incarnation:
         seed: int,
         past: Past,
         codec: Codec,
+        message_counts: MessageCounts,
     ) -> None:
         self.sequencer = sequencer
         self._workflow = workflow
         self._strand = Strand(sequencer)
         # What fails the workflow at once; any other exception is a crash.
         self._failures = (TaskFailedError, DeadlineExceededError, *workflow.all_failures)
-        self._context = Context(self._strand, Surroundings(attempts, seed, self._failures))
+        surroundings = Surroundings(attempts, seed, self._failures, message_counts)
+        self._context = Context(self._strand, surroundings)
         self._past = past
         self._codec = codec
 

@@ -33,6 +33,7 @@ from ..storage.records import Loaded, StoredWorkflow
 from ..storage.translation import row_of, start_entry
 from ..storage.validation import check_id
 from .cells import Cells
+from .correspondence import Correspondence
 from .environment import Environment
 from .handle import WorkflowHandle
 from .lifecycle import Lifecycle
@@ -88,6 +89,7 @@ class Runtime:
         self._storage = Storage(actor, codec, environment.wall)
         self._lifecycle = Lifecycle(actor, self._storage, cells, codec, environment)
         self.recovery_report: RecoveryReport = RecoveryReport()
+        self._correspondence = Correspondence(actor, codec, environment.wall, cells.message_counts)
         self._closed = trio.Event()
 
     @property
@@ -275,6 +277,36 @@ class Runtime:
         self._check_open()
         await self._lifecycle.cancel(id, reason)
 
+    async def send(
+        self, id: str, topic: str, payload: object, *, idempotency_key: str | None = None
+    ) -> None:
+        """Send a message to a workflow; it is durable when this returns.
+
+        It waits in the workflow's journal until ``ctx.receive`` takes it, wherever the workflow is
+        by then: not in memory, paused, quarantined, or in a later process.
+
+        Args:
+            id: the workflow.
+            topic: 1 to 200 characters of printable text; ``ctx.receive`` names the same.
+            payload: what JSON, attrs, dataclasses and the other types of task arguments can say;
+                it is read as the type that the receiver names.
+            idempotency_key: 1 to 200 characters of printable text: a second message with the
+                same key is dropped, whatever has become of the first.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            WorkflowClosedError: it has ended already.
+            SerializationError, PayloadTooLargeError: the payload cannot be stored.
+            InvalidInputError: topic or key are not possible.
+            RuntimeClosedError: the runtime is closing.
+            StorageUnavailableError, OutcomeUnknownError: see their docs. With a key it is safe to
+                send again.
+
+        Cancelled means not sent.
+        """
+        self._check_open()
+        await self._correspondence.send(id, topic, payload, idempotency_key)
+
     async def retry(self, id: str) -> None:
         """Let a failed or quarantined workflow go on from where it stood.
 
@@ -326,6 +358,7 @@ class Runtime:
     def statistics(self) -> RuntimeStatistics:
         """Return what has been done so far."""
         counts, tasks = self._cells.counts, self._cells.task_counts
+        messages = self._cells.message_counts
         return RuntimeStatistics(
             active=len(self._cells),
             started=counts.started,
@@ -336,6 +369,9 @@ class Runtime:
             retries=tasks.retries,
             replayed=tasks.replayed,
             changed_arguments=tasks.changed_arguments,
+            sent=messages.sent,
+            received=messages.received,
+            dead_letters=messages.dead_letters,
             storage=self._actor.statistics(),
         )
 

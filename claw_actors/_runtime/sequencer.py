@@ -9,8 +9,8 @@ The rules, which make a replay do what the first run did:
    commit order. Task bodies run outside the turn.
 2. The past and the live commits are one queue, served here. A task that was started ends only by
    its own entry: its outcome, or *cancelled* once its body has unwound. A sleep or a deadline that
-   ends otherwise withdraws its write, or gives up its entry. An entry that nobody asks for is
-   divergence.
+   ends otherwise withdraws its write, or gives up its entry. A message goes into the inbox, where
+   it may stay. Any other entry that nobody asks for is divergence.
 3. While the past lasts no task body and no timer starts; after it, overdue deadlines in order of
    deadline, then the bodies.
 4. ``Cancelled`` enters workflow code only with the turn: abort functions answer ``FAILED``, and
@@ -33,7 +33,16 @@ from typing import TYPE_CHECKING
 import outcome
 import trio
 
-from .._core.journal import CRASH_OP, Entry, EntryKind, EntryStatus, outlives
+from .._core.journal import (
+    CRASH_OP,
+    DEAD_LETTER_OP,
+    OUTSIDE,
+    Entry,
+    EntryKind,
+    EntryStatus,
+    note_about,
+    outlives,
+)
 from .._core.replay import Asked, Past, compare, describe_entry
 from ..errors import (
     ClawError,
@@ -44,6 +53,7 @@ from ..errors import (
     StaleWriteError,
 )
 from ..storage.actor import fresh
+from .inbox import Inbox
 from .operation import BEGIN, Condition, Operation
 from .turns import Turns
 from .waiting import Waiting
@@ -53,7 +63,7 @@ if TYPE_CHECKING:
     from .._core.journal import OpenTask
     from ..storage.actor import StorageActor
     from ..storage.operations import Advance, Result
-    from ..storage.records import WorkflowRow
+    from ..storage.records import DeadLetter, WorkflowRow
     from .operation import Awaited
     from .strand import Strand
     from .timers import Timers
@@ -84,6 +94,7 @@ class Sequencer:
     ) -> None:
         self.turns: Turns = Turns()
         self.writes: Writes = Writes(row, storage, on_refused=self.refused, on_progress=on_progress)
+        self.inbox: Inbox = Inbox(past.put_aside)
         self.id: str = self.writes.id
         self.pk: int = row.pk
         self.life: int = row.life
@@ -189,13 +200,16 @@ class Sequencer:
             self._queue.popleft()
             return
         operation = self._open.get(entry.op)
-        if operation is None and entry.kind is not EntryKind.CANCEL:
+        if operation is None and entry.kind not in OUTSIDE:
             waiting = ", ".join(str(one.asked) for one in self.open_operations())
             self.diverge(describe_entry(entry), waiting or "nothing")
             return
         self._queue.popleft()
         self.delivered = entry.n
         self.now = max(self.now, entry.at)
+        if entry.kind is EntryKind.MESSAGE:
+            self.inbox.put(entry)
+            return
         if entry.kind is EntryKind.CANCEL:
             self._cancel(operation, entry)
             return
@@ -336,6 +350,12 @@ class Sequencer:
         )
         self.writes.post(self.writes.advance(entries=(note,)), self.writes.settle)
 
+    def put_aside(self, message: Entry, letter: DeadLetter) -> None:
+        """Make a message a dead letter: once, because a note of that is in the same commit."""
+        note = note_about(DEAD_LETTER_OP, message.n, letter.at, self.life)
+        write = self.writes.advance(entries=(note,), dead_letters=(letter,), with_notes=False)
+        self.writes.post(write, self.writes.settle)
+
     def open_operations(self) -> list[Operation]:
         """Return what contexts wait for, of what ends by an entry."""
         return self._waiting.unscoped()
@@ -381,7 +401,7 @@ class Sequencer:
                 self._max_journal_entries,
             )
         self._on_progress()
-        if entry.kind is EntryKind.CANCEL:
+        if entry.kind in OUTSIDE:
             self._queue.append(entry)
         elif operation := self._open.get(entry.op):
             operation.entry = entry

@@ -23,6 +23,9 @@ class RuntimeStatistics:
         retries: attempts that failed and were repeated.
         replayed: tasks that were skipped because their outcome was recorded.
         changed_arguments: of those, how many were asked for with other arguments.
+        sent: messages that were sent, from outside and by workflows.
+        received: messages that workflows have taken, not counting again what a replay takes.
+        dead_letters: messages that were put aside because they did not fit.
         storage: what the storage actor has done.
     """
 
@@ -35,4 +38,7 @@ class RuntimeStatistics:
     retries: int
     replayed: int
     changed_arguments: int
+    sent: int
+    received: int
+    dead_letters: int
     storage: StorageStatistics

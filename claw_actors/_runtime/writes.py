@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .._core.journal import Entry, OpenTask
     from ..storage.actor import StorageActor, Write
     from ..storage.operations import Result
-    from ..storage.records import WorkflowRow
+    from ..storage.records import DeadLetter, WorkflowRow
 
 __all__ = ["Writes"]
 
@@ -84,6 +84,7 @@ class Writes:
         entries: tuple[Entry, ...] = (),
         opened: tuple[OpenTask, ...] = (),
         closed: tuple[str, ...] = (),
+        dead_letters: tuple[DeadLetter, ...] = (),
         with_notes: bool = True,
     ) -> Advance:
         """Make a write of this incarnation, with all that has been waiting for one.
@@ -98,7 +99,16 @@ class Writes:
         elif self._recovery_counted:
             change = RowChange(recoveries=0)
         self.is_parked = self._recovery_counted = False
-        return Advance(self.pk, self.id, self.life, entries, opened, closed, change)
+        return Advance(
+            self.pk,
+            self.id,
+            self.life,
+            entries,
+            opened,
+            closed,
+            change,
+            dead_letters=dead_letters,
+        )
 
     def send_notes(self) -> None:
         """Write the notes by themselves: that a body runs for long is no sign of progress."""

@@ -14,7 +14,7 @@ import cattrs
 from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 
 from .._core.failures import ErrorRecord, type_name
-from ..errors import PayloadTooLargeError, SerializationError
+from ..errors import DefinitionError, PayloadTooLargeError, SerializationError
 from .converter import make_strict_converter
 
 __all__ = ["MAX_PAYLOAD_BYTES", "Codec", "decode_error", "encode_error"]
@@ -150,6 +150,28 @@ class Codec:
         if len(data) > self.max_bytes:
             raise PayloadTooLargeError(what, len(data), self.max_bytes)
         return data
+
+    def encode_sent(self, value: object, what: str) -> bytes:
+        """Encode a value for a receiver whose declared type is not known here, by its own type.
+
+        Raises:
+            SerializationError: it cannot be written.
+            PayloadTooLargeError: it is over the limit.
+        """
+        return self.encode(value, type(value), what)
+
+    def check_type(self, declared: Any, what: str) -> None:
+        """Make sure that values of a type can be read at all.
+
+        Raises:
+            DefinitionError: none can: it is not the value that does not fit.
+        """
+        try:
+            _converter.get_structure_hook(declared)
+        except Exception as error:  # annotations of an author's own classes may raise anything
+            raise DefinitionError(
+                f"{what} cannot be read as {_name_of(declared)}: {_reason(error)}"
+            ) from error
 
     def decode(self, data: bytes, declared: Any, what: str) -> object:
         """Decode what :meth:`encode` wrote.

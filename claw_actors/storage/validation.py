@@ -20,6 +20,7 @@ __all__ = [
     "check_id",
     "check_key",
     "check_metadata",
+    "check_printable",
     "check_text",
     "check_time",
     "is_valid_id",
@@ -50,14 +51,19 @@ def check_id(instance: object, attribute: object, value: Any) -> None:
 
 def check_key(instance: object, attribute: object, value: Any) -> None:
     """Attrs validator: the key of a message or of a value."""
+    check_printable(getattr(attribute, "name", "key"), value)
+
+
+def check_printable(field: str, value: object) -> None:
+    """Check a topic, or a key.
+
+    Raises:
+        InvalidInputError: it is too long, or not printable.
+    """
     # Printable is neither NUL nor a lone surrogate, which some backends would refuse.
-    good = isinstance(value, str) and 1 <= len(value) <= MAX_KEY_CHARS and value.isprintable()
-    if not good:
-        raise InvalidInputError(
-            getattr(attribute, "name", "key"),
-            value,
-            f"1 to {MAX_KEY_CHARS} characters of printable text",
-        )
+    if isinstance(value, str) and 1 <= len(value) <= MAX_KEY_CHARS and value.isprintable():
+        return
+    raise InvalidInputError(field, value, f"1 to {MAX_KEY_CHARS} characters of printable text")
 
 
 def _is_clean_text(value: object, limit: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import attrs
@@ -9,7 +10,9 @@ import pytest
 import trio
 
 from claw_actors import Status
+from claw_actors._core.journal import EntryKind
 from claw_actors._runtime.sequencer import Sequencer
+from claw_actors.errors import WorkflowClosedError
 from claw_actors.storage.memory import MemoryStorage
 from claw_actors.storage.memory.journal import Journal
 from claw_actors.testing.clock import EPOCH
@@ -66,20 +69,34 @@ def resume_everywhere(open_claw_runtime, journal_of, monkeypatch):
     """Run a workflow live, then resume it from each prefix of its journal, and compare.
 
     What the code does up to the last entry that is left must be what it did the first time, and
-    no task that is left may run again.
+    no task that is left may run again. Somebody outside sends ``messages``, triples of a pause, a
+    topic and a payload; those that are left are not sent again.
     """
 
-    async def run(definition, *arguments, trace, same_result=True):
+    async def run(definition, *arguments, trace, same_result=True, messages=()):
         traced.append(trace)
+
+        async def send(runtime, left):
+            for pause, topic, payload in left:
+                await trio.sleep(pause)
+                with contextlib.suppress(WorkflowClosedError):
+                    await runtime.send("a", topic, payload)
 
         async def live(storage, start):
             trace.clear()
             delivered.clear()
-            async with open_claw_runtime(storage, workflows=[definition]) as runtime:
+            async with (
+                open_claw_runtime(storage, workflows=[definition]) as runtime,
+                trio.open_nursery() as nursery,
+            ):
                 if start:
                     await runtime.start(definition, *arguments, id="a")
+                kinds = [entry.kind for entry in journal_of(storage, "a")]
+                nursery.start_soon(send, runtime, messages[kinds.count(EntryKind.MESSAGE) :])
                 result = await runtime.result("a")
+                nursery.cancel_scope.cancel()
                 return result, list(trace), runtime.statistics().attempts
+            raise AssertionError("the result was returned")
 
         storage = MemoryStorage()
         expected, first, _ = await live(storage, True)
