@@ -197,12 +197,15 @@ class StorageLockedError(ClawError):
     Attributes:
         path: the database file.
         holder: who holds it, as it named itself.
+        passing: whether it may be free in a moment: its holder only visits it
+            (:func:`open_client`), or has taken it just now and not said who it is.
     """
 
-    def __init__(self, path: str, holder: str) -> None:
+    def __init__(self, path: str, holder: str, *, passing: bool = False) -> None:
         super().__init__(f"{path} is owned by {holder}; one file has one owner at a time")
         self.path = path
         self.holder = holder
+        self.passing = passing
 
 
 class StorageCorruptError(ClawError):
@@ -222,7 +225,10 @@ class StorageCorruptError(ClawError):
 
 
 class StorageVersionError(ClawError):
-    """The database was written by a newer claw_actors. Nothing was changed; upgrade to open it.
+    """The database was written by another version of claw_actors. Nothing was changed.
+
+    If it was a newer one, upgrade to open it. An older one's is brought up to date by the next
+    runtime that opens it; a visitor (:func:`open_client`) leaves that to the runtime.
 
     Attributes:
         path: the database file.
@@ -231,9 +237,13 @@ class StorageVersionError(ClawError):
     """
 
     def __init__(self, path: str, found: int, supported: int) -> None:
+        advice = (
+            "upgrade claw_actors to open it"
+            if found > supported
+            else "open it with a runtime first, which brings it up to date"
+        )
         super().__init__(
-            f"{path} has schema version {found}, this claw_actors reads up to {supported};"
-            " upgrade claw_actors to open it"
+            f"{path} has schema version {found}, this claw_actors reads up to {supported}; {advice}"
         )
         self.path = path
         self.found = found

@@ -1,7 +1,8 @@
 """Storage: the only SQL, files and threads; backends, the storage actor and its client.
 
 - ``model``: what users read and write. ``validation``: what every backend accepts.
-- ``client``: :class:`Storage`, the async face. ``translation``: users' records to stored ones.
+- ``client``: :class:`Storage`, the async face; ``reading``: the half of it that only reads.
+  ``translation``: users' records to stored ones.
 - ``actor``: the one writer, in groups. ``executor``: where backends run. ``opening``: lifetimes.
 - ``listeners``: who is told of what was committed.
 - ``backend``: the synchronous contract. ``operations``, ``records``: what passes through it;

@@ -35,6 +35,7 @@ from ..errors import (
     ClawError,
     OutcomeUnknownError,
     StaleWriteError,
+    StorageLockedError,
     StorageUnavailableError,
 )
 from .backend import Backend, OpenReport
@@ -49,6 +50,8 @@ Ts = TypeVarTuple("Ts")
 
 _log = logging.getLogger("claw_actors.storage")
 
+VISITOR_POLL_S = 0.02
+
 
 @attrs.frozen(kw_only=True)
 class StorageLimits:
@@ -59,6 +62,7 @@ class StorageLimits:
         max_group: operations in one commit.
         first_pause_s, longest_pause_s: between attempts while storage is unavailable; doubling.
         idle_s: how long nothing must be queued before space is given back.
+        visitor_s: how long an opening waits for a visitor to leave.
     """
 
     max_queue: int = 10_000
@@ -66,6 +70,7 @@ class StorageLimits:
     first_pause_s: float = 0.05
     longest_pause_s: float = 1.0
     idle_s: float = 1.0
+    visitor_s: float = 5.0
 
 
 @attrs.frozen(kw_only=True)
@@ -305,7 +310,7 @@ class StorageActor:
         # Shielded: it is stopped by `close`, after those who still need it; and half an opening
         # would leave a lock behind.
         with trio.CancelScope(shield=True):
-            self.report = await self._executor.write(self.backend.open)
+            self.report = await self._open()
             try:
                 # Who only visits recovers nothing, and must not hide an unclean end from who will.
                 self.ends_clean = self.report.clean
@@ -316,6 +321,18 @@ class StorageActor:
                 raise
             clean = self.ends_clean
             await self._executor.write(lambda: self.backend.close(clean=clean))
+
+    async def _open(self) -> OpenReport:
+        """Open the backend; who holds it only for a moment is waited for."""
+        give_up_at = trio.current_time() + self._limits.visitor_s
+        while True:
+            try:
+                return await self._executor.write(self.backend.open)
+            except StorageLockedError as error:
+                late = trio.current_time() >= give_up_at
+                if late or self._closing or not error.passing:
+                    raise
+            await trio.sleep(VISITOR_POLL_S)
 
     def _resume(self, report: OpenReport, started: Callable[[], None]) -> None:
         """It is open: finish deletes that were cut off, and let everybody in."""

@@ -61,6 +61,14 @@ class Backend(abc.ABC):
     def where(self) -> str:
         """Name the place for messages: a path, or the backend's name."""
 
+    @property
+    def socket_path(self) -> str | None:
+        """Where to put the socket on which other processes of this machine find the owner.
+
+        By default ``None``: nobody else can reach what is kept here.
+        """
+        return None
+
     @abc.abstractmethod
     def open(self) -> OpenReport:
         """Take ownership.

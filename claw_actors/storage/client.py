@@ -15,21 +15,12 @@ import attrs
 import trio
 
 from .._core.journal import Entry
-from ..errors import NotFoundError
 from .actor import StorageActor, StorageStatistics
 from .codec import Codec
-from .model import TaskState, WorkflowFilter, WorkflowPage, WorkflowState
+from .model import TaskState, WorkflowState
 from .operations import Atomic, Create, Delete, Deleted, SaveTask, SaveWorkflow
-from .translation import (
-    change_of,
-    end_entries,
-    row_of,
-    start_entry,
-    state_of,
-    task_of_entry,
-    task_of_open,
-    write_of_task,
-)
+from .reading import StorageReads
+from .translation import change_of, end_entries, row_of, start_entry, write_of_task
 
 __all__ = ["Storage", "Transaction"]
 
@@ -98,7 +89,7 @@ class Transaction:
         self._operations.append(Delete(id, limit=EVERYTHING))
 
 
-class Storage:
+class Storage(StorageReads):
     """Reads and writes workflows and tasks, through the storage actor.
 
     Every write that returned is durable. One that was cancelled was not applied. Reads see every
@@ -108,8 +99,8 @@ class Storage:
     def __init__(
         self, actor: StorageActor, codec: Codec, wall: Callable[[], float] = time.time
     ) -> None:
+        super().__init__(actor, codec)
         self._actor = actor
-        self._codec = codec
         self._translator = _Translator(codec, wall)
 
     async def create_workflow(self, state: WorkflowState) -> WorkflowState:
@@ -157,30 +148,6 @@ class Storage:
         await self._actor.submit(self._translator.save(state))
         return attrs.evolve(state, revision=state.revision + 1)
 
-    async def get_workflow(self, id: str) -> WorkflowState:
-        """Read one workflow with its input, result and error.
-
-        Raises:
-            NotFoundError: there is none.
-            StorageCorruptError, SerializationError: what is stored cannot be read.
-        """
-        stored = await self._actor.read(self._actor.backend.get_workflow, id)
-        return state_of(self._codec, stored)
-
-    async def list_workflows(self, query: WorkflowFilter | None = None) -> WorkflowPage:
-        """Read one page of workflows, newest first, in a stable order.
-
-        Args:
-            query: conditions and page; all workflows if ``None``.
-        """
-        query = WorkflowFilter() if query is None else query
-        listing = await self._actor.read(self._actor.backend.list_workflows, query)
-        return WorkflowPage(
-            items=tuple(state_of(self._codec, stored) for stored in listing.items),
-            total=listing.total,
-            next_after=listing.items[-1].row.pk if listing.more else None,
-        )
-
     async def delete_workflow(self, id: str) -> None:
         """Delete a workflow and all that hangs on it: journal, tasks, values, labels.
 
@@ -213,31 +180,6 @@ class Storage:
         Cancelled means not saved.
         """
         await self._actor.submit(self._translator.task(workflow_id, task))
-
-    async def get_task(self, workflow_id: str, task_id: str) -> TaskState:
-        """Read one task.
-
-        Raises:
-            NotFoundError: there is no such workflow, or no such task in it.
-        """
-        tasks = await self._read_tasks(workflow_id, task_id)
-        if not tasks:
-            raise NotFoundError("task", task_id)
-        return tasks[-1]
-
-    async def list_tasks(self, workflow_id: str) -> tuple[TaskState, ...]:
-        """Read all tasks of a workflow: the ended ones in the order they ended, then the others.
-
-        Raises:
-            NotFoundError: there is no such workflow.
-        """
-        return tuple(await self._read_tasks(workflow_id, None))
-
-    async def _read_tasks(self, workflow_id: str, task_id: str | None) -> list[TaskState]:
-        read = self._actor.backend.read_tasks
-        entries, open_tasks = await self._actor.read(read, workflow_id, task_id)
-        ended = [task_of_entry(self._codec, entry) for entry in entries]
-        return ended + [task_of_open(task) for task in open_tasks]
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Transaction]:

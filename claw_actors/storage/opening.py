@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Never, cast
+from typing import Never, TypeVar, TypeVarTuple, cast
+
+import attrs
 
 from .._core.supervision.policy import Backoff, Escalate, Exit, ExitDecision
 from ..actors import Behaviour, ChildSpec, Life, Supervisor, open_supervisor
@@ -24,8 +26,20 @@ from .client import Storage
 from .codec import MAX_PAYLOAD_BYTES, Codec
 from .executor import Executor, InlineExecutor, ThreadExecutor
 from .sqlite import SQLiteStorage
+from .sqlite.onlooker import Onlooker
 
-__all__ = ["as_backend", "open_storage", "open_storage_actor", "supervise_storage"]
+__all__ = [
+    "Sight",
+    "as_backend",
+    "look_on",
+    "open_storage",
+    "open_storage_actor",
+    "open_visit",
+    "supervise_storage",
+]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 REOPEN_WINDOW_S = 60.0
 """Reopenings within this are counted."""
@@ -157,6 +171,48 @@ async def open_storage_actor(
     async with supervise_storage(backend, executor=executor, limits=limits) as (_, actor):
         assert actor.report is not None, "it is open"
         yield actor, actor.report
+
+
+@asynccontextmanager
+async def open_visit(path: str | os.PathLike[str]) -> AsyncGenerator[StorageActor]:
+    """Own a SQLite database for a moment, to write to it although its owner does not run.
+
+    Nothing is created, migrated or recovered, and none of it is waited for: be short. An unclean
+    end of the last owner is left as it was found, for the next one to deal with.
+
+    Raises:
+        StorageLockedError: somebody owns it.
+        StorageUnavailableError, StorageCorruptError, StorageVersionError: it cannot be opened.
+    """
+    limits = StorageLimits(visitor_s=0)
+    async with open_storage_actor(SQLiteStorage.visiting(path), limits=limits) as (actor, _):
+        yield actor
+
+
+@attrs.frozen
+class Sight:
+    """A database that is read beside its owner.
+
+    Attributes:
+        backend: what is read.
+        executor: where reads run.
+    """
+
+    backend: Onlooker
+    executor: Executor
+
+    async def read(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run one of the reads. It is over before a cancellation takes effect."""
+        return await self.executor.read(fn, *args)
+
+
+def look_on(path: str | os.PathLike[str]) -> Sight:
+    """Read a SQLite database that somebody else owns, or nobody.
+
+    Raises:
+        InvalidInputError: this is no path.
+    """
+    return Sight(Onlooker(path), ThreadExecutor())
 
 
 @asynccontextmanager

@@ -80,7 +80,7 @@ def test_a_holder_that_has_not_written_its_name_is_another_process(path):
 def test_a_lock_that_cannot_be_written_is_given_back(path, monkeypatch):
     """A failure after locking leaves no lock."""
 
-    def fail():
+    def fail(role):
         raise OSError("no host name")
 
     with monkeypatch.context() as patch:

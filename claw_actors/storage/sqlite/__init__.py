@@ -7,7 +7,8 @@
 - ``connection``, ``schema``, ``statements``: SQLite's settings, the tables, the SQL.
 - ``rows``: records as rows, with their checksums.
 - ``writer``, ``transaction``, ``workflows``, ``journal``, ``deletion``: one group, one commit.
-- ``pool``, ``reader``, ``listing``: reads, each of one moment.
+- ``pool``, ``reader``, ``listing``: reads, each of one moment. ``onlooker``: those of somebody
+  who is not the owner.
 - ``faults``: what SQLite's errors mean here.
 """
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import get_args
+from typing import Final, get_args
 
 from ..._core.journal import Entry, OpenTask
 from ...errors import (
@@ -29,9 +28,14 @@ from ..records import (
 )
 from .connection import Durability
 from .faults import read_failed
+from .files import checked_path
+from .lock import Role
 from .session import Session, open_session
 
 __all__ = ["SQLiteStorage"]
+
+_VISITORS_CHECK_S: Final = 0.5
+"""A starting owner waits for a visitor, so it looks for damage for a shorter time."""
 
 
 class SQLiteStorage(Backend):
@@ -63,7 +67,7 @@ class SQLiteStorage(Backend):
         Raises:
             InvalidInputError: one of these is not acceptable.
         """
-        self._path = _checked_path(path)
+        self._path = checked_path(path)
         if durability not in get_args(Durability):
             raise InvalidInputError("durability", durability, "'power_loss' or 'process'")
         if not quick_check_seconds >= 0:
@@ -72,6 +76,24 @@ class SQLiteStorage(Backend):
         self._accept_loss = accept_loss
         self._quick_check_seconds = quick_check_seconds
         self._session: Session | None = None
+        self._role: Role = "owner"
+
+    @classmethod
+    def visiting(cls, path: str | os.PathLike[str]) -> SQLiteStorage:
+        """Name a database that is opened for a moment only, by somebody who is not its owner.
+
+        Opening it creates and migrates nothing, and what an unclean end has cut off is left to
+        the next owner.
+
+        Args:
+            path: the file, which must be there.
+
+        Raises:
+            InvalidInputError: this is no path.
+        """
+        visitor = cls(path, quick_check_seconds=_VISITORS_CHECK_S)
+        visitor._role = "visitor"
+        return visitor
 
     def __repr__(self) -> str:
         state = "closed" if self._session is None else f"epoch {self._session.report.epoch}"
@@ -80,6 +102,12 @@ class SQLiteStorage(Backend):
     @property
     def where(self) -> str:
         return self._path
+
+    @property
+    def socket_path(self) -> str | None:
+        """Where other processes meet the owner, beside the real file; ``None`` if it is closed."""
+        session = self._session
+        return None if session is None else session.place.socket
 
     # -- lifetime -------------------------------------------------------------------------------
 
@@ -92,6 +120,7 @@ class SQLiteStorage(Backend):
                 self._durability,
                 accept_loss=self._accept_loss,
                 quick_check_seconds=self._quick_check_seconds,
+                role=self._role,
             )
         except OSError as error:
             raise StorageUnavailableError(self._path, str(error)) from error
@@ -163,16 +192,3 @@ class SQLiteStorage(Backend):
 
     def list_wake_times(self, after: tuple[float, int], limit: int) -> list[WakeTime]:
         return self._opened().reader.list_wake_times(after, limit)
-
-
-def _checked_path(path: str | os.PathLike[str]) -> str:
-    text: object = None  # users need not have a type checker
-    with suppress(TypeError):
-        text = os.fspath(path)
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise InvalidInputError("path", path, "the path of a file, as text or a pathlib.Path")
-    if text == ":memory:" or text.startswith("file:"):
-        raise InvalidInputError(
-            "path", text, "the path of a file; for storage without files use MemoryStorage()"
-        )
-    return text

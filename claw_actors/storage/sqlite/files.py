@@ -9,14 +9,24 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from ...errors import StorageUnavailableError
+from ...errors import InvalidInputError, StorageUnavailableError
 
-__all__ = ["Place", "create_private", "find_place", "refuse_network", "refuse_unfit"]
+__all__ = [
+    "Place",
+    "checked_path",
+    "create_private",
+    "find_place",
+    "locate",
+    "refuse_missing",
+    "refuse_network",
+    "refuse_unfit",
+]
 
 MOUNT_TABLE: Final = "/proc/self/mountinfo"
 
@@ -52,6 +62,11 @@ class Place:
         return f"{self.path}.mark"
 
     @property
+    def socket(self) -> str:
+        """Where other processes meet the owner."""
+        return f"{self.path}.sock"
+
+    @property
     def wal(self) -> str:
         """SQLite's write-ahead log."""
         return f"{self.path}-wal"
@@ -61,13 +76,36 @@ class Place:
         return f"{Path(self.path).as_uri()}?mode={mode}"
 
 
+def checked_path(path: str | os.PathLike[str]) -> str:
+    """Return a path as text.
+
+    Raises:
+        InvalidInputError: it cannot be that of a database.
+    """
+    text: object = None  # users need not have a type checker
+    with suppress(TypeError):
+        text = os.fspath(path)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidInputError("path", path, "the path of a file, as text or a pathlib.Path")
+    if text == ":memory:" or text.startswith("file:"):
+        raise InvalidInputError(
+            "path", text, "the path of a file; for storage without files use MemoryStorage()"
+        )
+    return text
+
+
+def locate(path: str) -> Place:
+    """Find the real path, and change nothing."""
+    return Place(os.path.realpath(path))
+
+
 def find_place(path: str) -> Place:
     """Find the real path, and make its directory (0700) if only that is missing.
 
     Raises:
         StorageUnavailableError: the directory's parent is missing, or it cannot be made.
     """
-    place = Place(os.path.realpath(path))
+    place = locate(path)
     parent = place.directory.parent
     if not place.directory.is_dir():
         if not parent.is_dir():
@@ -102,6 +140,16 @@ def refuse_unfit(place: Place) -> bool:
             place.path, f"it has {found.st_nlink} names (hard links); remove all but one"
         )
     return True
+
+
+def refuse_missing(place: Place) -> None:
+    """Refuse what is no database yet, for those who would never make one.
+
+    Raises:
+        StorageUnavailableError: there is no file, or it is one that :func:`refuse_unfit` refuses.
+    """
+    if not refuse_unfit(place):
+        raise StorageUnavailableError(place.path, "there is no such file")
 
 
 def refuse_network(place: Place) -> None:

@@ -22,7 +22,7 @@ from .files import Place
 from .schema import APPLICATION_ID, SCHEMA_VERSION
 from .watermark import read_watermark
 
-__all__ = ["Found", "check_watermark", "inspect"]
+__all__ = ["Found", "check_watermark", "find_version", "inspect", "refuse_others"]
 
 _log = logging.getLogger("claw_actors.storage")
 _STEPS_BETWEEN_LOOKS: Final = 10_000
@@ -36,14 +36,16 @@ class Found:
         new: nothing yet.
         clean: whether the last owner closed it.
         commits: how many commits it holds.
+        version: that of its schema; ``None`` if it is new.
     """
 
     new: bool
     clean: bool
     commits: int
+    version: int | None
 
 
-NOTHING: Final = Found(new=True, clean=True, commits=0)
+NOTHING: Final = Found(new=True, clean=True, commits=0, version=None)
 
 
 def inspect(place: Place, quick_check_seconds: float) -> Found:
@@ -74,26 +76,52 @@ def _inspect(place: Place, quick_check_seconds: float) -> Found:
         sqlite3.Error: anything else.
     """
     with closing(open_reading(place)) as connection:
-        application = _pragma(connection, "application_id")
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application == 0 and tables == 0:
+        version = find_version(connection, place)
+        if version is None:
             return NOTHING
-        if application != APPLICATION_ID:
-            raise StorageUnavailableError(
-                place.path,
-                "it is the database of another program"
-                f" (application_id {application:#x}, {tables} tables); name another file",
-            )
-        version = _pragma(connection, "user_version")
-        if version > SCHEMA_VERSION:
-            raise StorageVersionError(place.path, version, SCHEMA_VERSION)
         meta = connection.execute(statements.SELECT_META).fetchone()
         if meta is None:
             raise corrupt(place.path, "the row of claw_meta is missing")
         clean, commits = meta
         if not clean:
             _quick_check(connection, place.path, quick_check_seconds)
-        return Found(new=False, clean=bool(clean), commits=commits)
+        return Found(new=False, clean=bool(clean), commits=commits, version=version)
+
+
+def find_version(connection: sqlite3.Connection, place: Place) -> int | None:
+    """Find out which version of ours wrote a file; ``None`` if there is nothing in it.
+
+    Raises:
+        StorageVersionError: a newer one.
+        StorageUnavailableError: it is somebody else's database.
+    """
+    application = _pragma(connection, "application_id")
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application == 0 and tables == 0:
+        return None
+    if application != APPLICATION_ID:
+        raise StorageUnavailableError(
+            place.path,
+            "it is the database of another program"
+            f" (application_id {application:#x}, {tables} tables); name another file",
+        )
+    version = _pragma(connection, "user_version")
+    if version > SCHEMA_VERSION:
+        raise StorageVersionError(place.path, version, SCHEMA_VERSION)
+    return version
+
+
+def refuse_others(version: int | None, place: Place) -> None:
+    """Refuse what only an owner may open: a file that is new, or was made by an older version.
+
+    Raises:
+        StorageUnavailableError: it is new.
+        StorageVersionError: it has to be brought up to date first.
+    """
+    if version is None:
+        raise StorageUnavailableError(place.path, "nothing was stored in it yet")
+    if version != SCHEMA_VERSION:
+        raise StorageVersionError(place.path, version, SCHEMA_VERSION)
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -2,6 +2,10 @@
 
 It ends with the process, however that ends. The file itself is never unlinked: a name that goes
 away would let two owners hold locks on two files of the same name.
+
+The holder writes into it who it is, and empties it when it goes. So a note is missing, or that of a
+process which is dead, only in the moment between a lock and its note: whoever finds one so looks
+again, as it does where the note says that its writer only visits.
 """
 
 from __future__ import annotations
@@ -9,30 +13,52 @@ from __future__ import annotations
 import datetime
 import fcntl
 import os
+import re
 import socket
-from typing import Final
+from contextlib import suppress
+from typing import Final, Literal, TypeAlias
 
 from ...errors import StorageLockedError
 
-__all__ = ["OwnerLock", "owner_name"]
+__all__ = ["OwnerLock", "Role", "owner_name"]
+
+Role: TypeAlias = Literal["owner", "visitor"]
+"""Who takes a file: its owner for as long as it runs, or an operator for a moment."""
 
 _MAX_NOTE_BYTES: Final = 500
+_NOTE: Final = re.compile(r"(a visitor, )?pid (\d+) on ")
 
 
-def owner_name() -> str:
+def owner_name(role: Role = "owner") -> str:
     """Name this process as it is shown to whoever is refused."""
-    return f"pid {os.getpid()} on {socket.gethostname()}"
+    visitor = "a visitor, " if role == "visitor" else ""
+    return f"{visitor}pid {os.getpid()} on {socket.gethostname()}"
+
+
+def _is_passing(note: str) -> bool:
+    """Tell whether the holder may be gone in a moment, or has not said yet who it is."""
+    match = _NOTE.match(note)
+    if match is None or match[1]:
+        return True
+    try:
+        os.kill(int(match[2]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        pass  # it lives, and is somebody else's
+    return False
 
 
 class OwnerLock:
     """A held lock. It is released by :meth:`release`, or by the end of the process."""
 
-    def __init__(self, path: str, for_path: str) -> None:
+    def __init__(self, path: str, for_path: str, role: Role = "owner") -> None:
         """Take the lock at once, or not at all.
 
         Args:
             path: the lock file; it is created (0600) if need be.
             for_path: the database, for messages.
+            role: what it is taken for.
 
         Raises:
             StorageLockedError: somebody holds it; the error names them.
@@ -43,26 +69,24 @@ class OwnerLock:
         )
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._write_note()
+            self._write_note(role)
         except BlockingIOError:
-            holder = self._read_note()
-            self.release()
-            raise StorageLockedError(for_path, holder) from None
+            note = os.pread(self._descriptor, _MAX_NOTE_BYTES, 0).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            holder = note or "another process"
+            raise StorageLockedError(for_path, holder, passing=_is_passing(note)) from None
         except BaseException:
-            self.release()
+            os.close(self._descriptor)
             raise
 
     def release(self) -> None:
-        """Let go of the lock; the file stays."""
+        """Let go of the lock; the file stays, empty."""
+        with suppress(OSError):  # a full or failing disk must not keep it locked
+            os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
-    def _write_note(self) -> None:
+    def _write_note(self, role: Role) -> None:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        note = f"{owner_name()} since {now}".encode()
+        note = f"{owner_name(role)} since {now}".encode()
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, note, 0)
-
-    def _read_note(self) -> str:
-        note = os.pread(self._descriptor, _MAX_NOTE_BYTES, 0).decode(errors="replace")
-        # The holder may have locked it and not yet written.
-        return note.strip() or "another process"

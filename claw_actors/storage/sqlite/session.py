@@ -16,9 +16,17 @@ from ..backend import OpenReport
 from . import statements
 from .connection import Durability, open_reading, open_writing, refuse_old_sqlite
 from .deletion import list_tombstones
-from .files import Place, create_private, find_place, refuse_network, refuse_unfit
-from .inspection import NOTHING, check_watermark, inspect
-from .lock import OwnerLock, owner_name
+from .files import (
+    Place,
+    create_private,
+    find_place,
+    locate,
+    refuse_missing,
+    refuse_network,
+    refuse_unfit,
+)
+from .inspection import NOTHING, check_watermark, inspect, refuse_others
+from .lock import OwnerLock, Role, owner_name
 from .pool import ReaderPool
 from .reader import Reader
 from .schema import migrate
@@ -84,26 +92,34 @@ class Session:
 
 
 def open_session(
-    path: str, durability: Durability, *, accept_loss: bool, quick_check_seconds: float
+    path: str,
+    durability: Durability,
+    *,
+    accept_loss: bool,
+    quick_check_seconds: float,
+    role: Role = "owner",
 ) -> Session:
     """Go through the whole of opening; on an error nothing stays open.
 
     The order matters. Nothing is created before the path makes sense; nothing is looked at
     before the lock is held; nothing is changed before everything was looked at.
 
+    A visitor creates nothing, migrates nothing, and leaves what was cut off to the next owner.
+
     Raises:
         ClawError: as :meth:`claw_actors.storage.backend.Backend.open`.
         OSError, sqlite3.Error: anything else, to be mapped by the caller.
     """
     refuse_old_sqlite(path)
-    place = find_place(path)
-    refuse_unfit(place)
+    place = _find(path, role)
     with ExitStack() as undo:
-        lock = OwnerLock(place.lock, place.path)
+        lock = OwnerLock(place.lock, place.path, role)
         undo.callback(lock.release)
         refuse_network(place)
         exists = refuse_unfit(place)  # again, now that nobody else changes it
         found = inspect(place, quick_check_seconds) if exists else NOTHING
+        if role == "visitor":
+            refuse_others(found.version, place)
         check_watermark(place, found, accept_loss=accept_loss)
         if not exists:
             create_private(place)
@@ -112,7 +128,7 @@ def open_session(
         connection = open_writing(place, durability, new=found.new)
         undo.callback(connection.close)
         owner = secrets.token_hex(_OWNER_BYTES)
-        epoch, commits = _take_ownership(connection, owner)
+        epoch, commits = _take_ownership(connection, owner, role)
         watermark.write(commits)
         anchor = _open_anchor(place)
         undo.callback(anchor.close)
@@ -120,7 +136,7 @@ def open_session(
             clean=found.clean,
             epoch=epoch,
             created=found.new,
-            unfinished_deletes=list_tombstones(connection),
+            unfinished_deletes=list_tombstones(connection) if role == "owner" else (),
         )
         undo.pop_all()
     pool = ReaderPool(partial(open_reading, place), place.path)
@@ -136,13 +152,25 @@ def open_session(
     )
 
 
-def _take_ownership(connection: sqlite3.Connection, owner: str) -> tuple[int, int]:
+def _find(path: str, role: Role) -> Place:
+    """Find the files; a visitor's must be there."""
+    if role == "visitor":
+        place = locate(path)
+        refuse_missing(place)
+    else:
+        place = find_place(path)
+        refuse_unfit(place)
+    return place
+
+
+def _take_ownership(connection: sqlite3.Connection, owner: str, role: Role) -> tuple[int, int]:
     """Migrate and take the owner's row in one transaction; return the epoch and its commits."""
     connection.execute(statements.BEGIN_WRITE)
     # On an error the connection is closed, which rolls back.
-    migrate(connection)
+    if role == "owner":
+        migrate(connection)
     ((epoch, commits),) = connection.execute(
-        statements.TAKE_OWNERSHIP, (owner, owner_name())
+        statements.TAKE_OWNERSHIP, (owner, owner_name(role), role)
     ).fetchall()
     connection.execute(statements.COMMIT)
     return epoch, commits

@@ -27,7 +27,7 @@ RETURNING commits"""
 
 TAKE_OWNERSHIP: Final = """
 UPDATE claw_meta
-SET owner = ?, owner_name = ?, role = 'owner', epoch = epoch + 1, clean = 0, commits = commits + 1
+SET owner = ?, owner_name = ?, role = ?, epoch = epoch + 1, clean = 0, commits = commits + 1
 WHERE one = 1
 RETURNING epoch, commits"""
 

@@ -1,0 +1,118 @@
+"""The reads of a client: of the storage actor, or of a database that somebody else owns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar, TypeVarTuple
+
+from .._core.journal import Entry, OpenTask
+from ..errors import NotFoundError
+from .codec import Codec
+from .model import TaskState, WorkflowFilter, WorkflowPage, WorkflowState
+from .records import DeadLetter, Listing, StoredValue, StoredWorkflow
+from .translation import state_of, task_of_entry, task_of_open
+
+__all__ = ["ReadSource", "Readable", "StorageReads"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Readable(Protocol):
+    """What of a backend is needed to read; see :class:`Backend` for each."""
+
+    def get_workflow(self, id: str) -> StoredWorkflow:
+        """Read one workflow with its start and end."""
+        ...
+
+    def list_workflows(self, query: WorkflowFilter) -> Listing:
+        """Read one page, newest first."""
+        ...
+
+    def read_tasks(
+        self, workflow_id: str, op: str | None = None
+    ) -> tuple[list[Entry], list[OpenTask]]:
+        """Read a workflow's tasks."""
+        ...
+
+    def get_value(self, workflow_id: str, key: str) -> bytes | None:
+        """Read one of a workflow's values."""
+        ...
+
+    def list_values(self, workflow_id: str) -> list[StoredValue]:
+        """Read all values of a workflow."""
+        ...
+
+    def list_dead_letters(self, workflow_id: str, after: int, limit: int) -> list[DeadLetter]:
+        """Read the next dead letters of a workflow."""
+        ...
+
+
+class ReadSource(Protocol):
+    """Something that can be read, and where such calls run."""
+
+    @property
+    def backend(self) -> Readable:
+        """What is read."""
+        ...
+
+    async def read(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run one of the backend's read methods."""
+        ...
+
+
+class StorageReads:
+    """Reads workflows and tasks as users know them."""
+
+    def __init__(self, source: ReadSource, codec: Codec) -> None:
+        self._source = source
+        self._codec = codec
+
+    async def get_workflow(self, id: str) -> WorkflowState:
+        """Read one workflow with its input, result and error.
+
+        Raises:
+            NotFoundError: there is none.
+            StorageCorruptError, SerializationError: what is stored cannot be read.
+        """
+        stored = await self._source.read(self._source.backend.get_workflow, id)
+        return state_of(self._codec, stored)
+
+    async def list_workflows(self, query: WorkflowFilter | None = None) -> WorkflowPage:
+        """Read one page of workflows, newest first, in a stable order.
+
+        Args:
+            query: conditions and page; all workflows if ``None``.
+        """
+        query = WorkflowFilter() if query is None else query
+        listing = await self._source.read(self._source.backend.list_workflows, query)
+        return WorkflowPage(
+            items=tuple(state_of(self._codec, stored) for stored in listing.items),
+            total=listing.total,
+            next_after=listing.items[-1].row.pk if listing.more else None,
+        )
+
+    async def get_task(self, workflow_id: str, task_id: str) -> TaskState:
+        """Read one task.
+
+        Raises:
+            NotFoundError: there is no such workflow, or no such task in it.
+        """
+        tasks = await self._read_tasks(workflow_id, task_id)
+        if not tasks:
+            raise NotFoundError("task", task_id)
+        return tasks[-1]
+
+    async def list_tasks(self, workflow_id: str) -> tuple[TaskState, ...]:
+        """Read all tasks of a workflow: the ended ones in the order they ended, then the others.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+        """
+        return tuple(await self._read_tasks(workflow_id, None))
+
+    async def _read_tasks(self, workflow_id: str, task_id: str | None) -> list[TaskState]:
+        read = self._source.backend.read_tasks
+        entries, open_tasks = await self._source.read(read, workflow_id, task_id)
+        ended = [task_of_entry(self._codec, entry) for entry in entries]
+        return ended + [task_of_open(task) for task in open_tasks]
