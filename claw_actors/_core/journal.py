@@ -22,6 +22,8 @@ __all__ = [
     "DEAD_LETTER_OP",
     "END_OP",
     "MESSAGE_OP",
+    "PAUSE_OP",
+    "RESUME_OP",
     "RETRY_OP",
     "Entry",
     "EntryKind",
@@ -51,6 +53,10 @@ class EntryKind(enum.StrEnum):
     """A message that was sent to another workflow; failed if that one could not take it."""
     MESSAGE = "message"
     """A message, from outside; its topic is the entry's name."""
+    PAUSE = "pause"
+    """A request to pause, from outside; never delivered."""
+    RESUME = "resume"
+    """A request to go on, from outside; never delivered."""
     NOTE = "note"
     """Something about the journal itself; never delivered."""
     END = "end"
@@ -73,10 +79,15 @@ CRASH_OP = "/crash"
 DEAD_LETTER_OP = "/dead-letter"
 END_OP = "/end"
 MESSAGE_OP = "/message"
+PAUSE_OP = "/pause"
+RESUME_OP = "/resume"
 RETRY_OP = "/retry"
 
 OUTSIDE = frozenset({EntryKind.CANCEL, EntryKind.MESSAGE})
 """Entries that others write into a journal: no code has to ask for them."""
+
+PAUSES = frozenset({EntryKind.PAUSE, EntryKind.RESUME})
+"""Requests that change whether the instance runs, and nothing of what its code does."""
 
 
 @attrs.frozen
@@ -169,7 +180,7 @@ def note_about(op: str, n: int, at: float, life: int) -> Entry:
 
 
 def effective(entries: Iterable[Entry]) -> list[Entry]:
-    """Leave out what was voided, and the notes that voided it.
+    """Leave out what was voided, the notes that voided it, and pauses: what is never delivered.
 
     A void note takes out the entry it refers to and every entry whose operation was asked for
     when that one, or a later one, had been delivered. It also takes out tasks that are recorded
@@ -186,7 +197,7 @@ def effective(entries: Iterable[Entry]) -> list[Entry]:
             assert entry.ref is not None
             first = entry.ref
             kept = [e for e in kept if outlives(e, first)]
-        else:
+        elif entry.kind not in PAUSES:
             kept.append(entry)
     return kept
 

@@ -72,6 +72,12 @@ class Event(enum.StrEnum):
     """The cancellation has been carried out. (The *request* for it is a journal entry.)"""
     RETRY = "retry"
     """An operator wants a failed or quarantined one to go on."""
+    PAUSE = "pause"
+    """An operator wants it to stop where it stands."""
+    RESUME = "resume"
+    """An operator lets a paused one go on."""
+    TERMINATE = "terminate"
+    """An operator ends it: none of its code runs any more."""
 
 
 UNFINISHED = frozenset({Status.PENDING, Status.RUNNING, Status.WAITING})
@@ -83,17 +89,21 @@ TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 TRANSITIONS: dict[Status, dict[Event, Status]] = {
     Status.PENDING: {
         Event.CLAIM: Status.RUNNING,
+        Event.PAUSE: Status.PAUSED,
         Event.QUARANTINE: Status.QUARANTINED,
+        Event.TERMINATE: Status.CANCELLED,
     },
     Status.RUNNING: {
         # The last incarnation died with its process; the row still says running.
         Event.CLAIM: Status.RUNNING,
         Event.PARK: Status.WAITING,
         Event.CRASH: Status.PENDING,
+        Event.PAUSE: Status.PAUSED,
         Event.QUARANTINE: Status.QUARANTINED,
         Event.COMPLETE: Status.COMPLETED,
         Event.FAIL: Status.FAILED,
         Event.CANCEL: Status.CANCELLED,
+        Event.TERMINATE: Status.CANCELLED,
     },
     Status.WAITING: {
         # While it waits its incarnation may still be in memory, so it can do what a running
@@ -101,13 +111,22 @@ TRANSITIONS: dict[Status, dict[Event, Status]] = {
         Event.CLAIM: Status.RUNNING,
         Event.PARK: Status.WAITING,
         Event.CRASH: Status.PENDING,
+        Event.PAUSE: Status.PAUSED,
         Event.QUARANTINE: Status.QUARANTINED,
         Event.COMPLETE: Status.COMPLETED,
         Event.FAIL: Status.FAILED,
         Event.CANCEL: Status.CANCELLED,
+        Event.TERMINATE: Status.CANCELLED,
     },
-    Status.PAUSED: {},
-    Status.QUARANTINED: {Event.RETRY: Status.PENDING},
+    # What its last incarnation still writes changes nothing of that.
+    Status.PAUSED: {
+        Event.RESUME: Status.PENDING,
+        Event.TERMINATE: Status.CANCELLED,
+    },
+    Status.QUARANTINED: {
+        Event.RETRY: Status.PENDING,
+        Event.TERMINATE: Status.CANCELLED,
+    },
     Status.COMPLETED: {},
     Status.FAILED: {Event.RETRY: Status.PENDING},
     Status.CANCELLED: {},

@@ -85,6 +85,8 @@ class _Cell:
         sign_of_life: set when it has recorded something, parked, crashed or ended.
         sequencer: of the incarnation that runs.
         healthy: the timer after which it counts as healthy.
+        look_again: something was asked for that its present incarnation will not do: when it has
+            left memory, look whether it has to come back.
     """
 
     pk: int
@@ -97,6 +99,7 @@ class _Cell:
     due_by: float = -math.inf
     sequencer: Sequencer | None = None
     healthy: Timer | None = None
+    look_again: bool = False
 
 
 class _Instance(Behaviour[Never, None]):
@@ -229,6 +232,8 @@ class Cells:
         self._storage.expect_nobody(cell.pk)
         cell.sign_of_life.set()
         self.changed(cell.id)
+        if cell.look_again:
+            self._storage.on_unheard(cell.pk, cell.id)
 
     async def run(self, cell: _Cell) -> None:
         """One incarnation."""
@@ -237,6 +242,9 @@ class Cells:
             loaded = await self._claim(cell)
         if loaded is None:
             return
+        if loaded.row.status is not Status.RUNNING:  # paused or ended since it was claimed
+            cell.look_again = True
+            return
         cell.life, cell.restarts = loaded.row.life, loaded.row.restarts
         incarnation = self._prepare(cell, loaded)
         cell.sequencer = incarnation.sequencer
@@ -244,6 +252,7 @@ class Cells:
             status = await incarnation.run()
         finally:
             cell.sequencer = None
+            cell.look_again = cell.look_again or incarnation.sequencer.paused
             if cell.healthy is not None:
                 cell.healthy.cancel()
         if status is not None:
@@ -353,6 +362,18 @@ class Cells:
         """Drop an instance from memory, at once, and wait until it is gone."""
         with contextlib.suppress(UnknownChildError):
             await self._supervisor.nested(WORKFLOWS).stop_child(id, reason=reason, grace=0.0)
+
+    async def rest(self, id: str, reason: str) -> None:
+        """Drop a paused instance from memory, unless an incarnation runs: that leaves by itself."""
+        cell = self._cells.get(id)
+        if cell is not None and cell.sequencer is None:
+            cell.look_again = True
+            await self.stop(id, reason)
+
+    def look_again(self, id: str) -> None:
+        """Have somebody look whether an instance has to come back, once it has left memory."""
+        if (cell := self._cells.get(id)) is not None:
+            cell.look_again = True
 
     def hasten(self, reason: str, grace: float) -> None:
         """Have all of them end within ``grace`` seconds; they are being stopped."""

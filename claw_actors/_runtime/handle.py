@@ -85,6 +85,18 @@ class WorkflowHandle(Generic[R_co]):
         """Ask it to cancel itself; see ``Runtime.cancel``."""
         await self._runtime.cancel(self.id, reason)
 
+    async def pause(self, reason: str | None = None) -> None:
+        """Stop it where it stands, until it is resumed; see ``Runtime.pause``."""
+        await self._runtime.pause(self.id, reason)
+
+    async def resume(self) -> None:
+        """Let it go on after a pause; see ``Runtime.resume``."""
+        await self._runtime.resume(self.id)
+
+    async def terminate(self, reason: str | None = None) -> None:
+        """End it at once, without clean-up; see ``Runtime.terminate``."""
+        await self._runtime.terminate(self.id, reason)
+
     async def retry(self) -> None:
         """Let it go on after a failure or a quarantine; see ``Runtime.retry``."""
         await self._runtime.retry(self.id)

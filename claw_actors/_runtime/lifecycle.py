@@ -1,4 +1,4 @@
-"""What an operator does to workflows: cancel, retry, delete.
+"""What an operator does to workflows: cancel, pause, resume, terminate, retry, delete.
 
 Each operation acts on storage first, and on memory then. What was stored is enough: a process that
 dies in between leaves nothing to be undone, as the next owner goes by what is stored. So the same
@@ -10,16 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, cast
 
-from .._core.journal import CANCEL_OP, RETRY_OP, Entry, EntryKind, EntryStatus
+from .._core.journal import (
+    CANCEL_OP,
+    END_OP,
+    PAUSE_OP,
+    RESUME_OP,
+    RETRY_OP,
+    Entry,
+    EntryKind,
+    EntryStatus,
+)
 from .._core.lifecycle import Event, Status, allowed, apply
 from ..errors import InvalidTransitionError, NotFoundError, StaleWriteError
 from ..storage.actor import StorageActor
 from ..storage.client import Storage
 from ..storage.codec import Codec
-from ..storage.operations import Advance, Send
+from ..storage.operations import Advance, Send, Steer, Steered
 from ..storage.records import Loaded, RowChange, StoredWorkflow, WorkflowRow
+from ..storage.steering import Steering
 from ..storage.validation import check_free_text
 from .cells import MAX_REASON_CHARS
 from .environment import Environment
@@ -54,6 +64,10 @@ class Memory(Protocol):
         """Drop an instance from memory, at once, and wait until it is gone."""
         ...
 
+    async def rest(self, id: str, reason: str) -> None:
+        """Drop a paused instance from memory, unless an incarnation runs: that leaves by itself."""
+        ...
+
     def changed(self, id: str) -> None:
         """Tell those who wait that there is something new about an instance."""
         ...
@@ -83,6 +97,37 @@ class Lifecycle:
         now = self._environment.wall()
         entry = Entry(CANCEL_OP, "cancel", EntryKind.CANCEL, EntryStatus.OK, now, value=value)
         await self._actor.submit(Send(id, entry))
+
+    async def pause(self, id: str, reason: str | None = None) -> None:
+        """Stop a workflow where it stands; see ``Runtime.pause``."""
+        for paused in await self._steer(id, Event.PAUSE, PAUSE_OP, EntryKind.PAUSE, reason):
+            # Those that run were told by the commit, and leave when their bodies have ended.
+            await self._memory.rest(paused, "it is paused")
+
+    async def resume(self, id: str) -> None:
+        """Let a paused workflow go on; see ``Runtime.resume``."""
+        self._memory.check_code((await self._read(id)).row)
+        # The commit itself has those asked for that have to come back.
+        await self._steer(id, Event.RESUME, RESUME_OP, EntryKind.RESUME, None)
+
+    async def terminate(self, id: str, reason: str | None = None) -> None:
+        """End a workflow without a word to its code; see ``Runtime.terminate``."""
+        ended = await self._steer(id, Event.TERMINATE, END_OP, EntryKind.END, reason)
+        for one in ended:
+            self._memory.changed(one)
+        for one in ended:
+            await self._memory.stop(one, "it was terminated")
+
+    async def _steer(
+        self, id: str, event: Steering, op: str, kind: EntryKind, reason: str | None
+    ) -> list[str]:
+        """Store what happens to a workflow and those below it; return the ids it happened to."""
+        check_free_text("reason", reason, MAX_REASON_CHARS)
+        value = None if reason is None else self._codec.encode(reason, object, "reason")
+        status = EntryStatus.CANCELLED if event is Event.TERMINATE else EntryStatus.OK
+        entry = Entry(op, kind.value, kind, status, self._environment.wall(), value=value)
+        answer = cast("Steered", await self._actor.submit(Steer(id, event, entry, reason)))
+        return [row.id for row, _ in answer.changed if row.id is not None]
 
     async def retry(self, id: str) -> None:
         """Let a failed or quarantined workflow go on; see ``Runtime.retry``."""

@@ -354,6 +354,7 @@ class Recovery:
 
     async def _read_row(self, id: str) -> WorkflowRow | None:
         if id in self._cells:
+            self._cells.look_again(id)
             return None
         try:
             stored = await self._storage.read(self._storage.backend.get_workflow, id)

@@ -307,6 +307,77 @@ class Runtime:
         self._check_open()
         await self._correspondence.send(id, topic, payload, idempotency_key)
 
+    async def pause(self, id: str, reason: str | None = None) -> None:
+        """Stop a workflow where it stands, until it is resumed; durable when this returns.
+
+        No operation of it starts any more. A task body that runs may end and is recorded, but is
+        not retried; then the workflow leaves memory. What comes for it meanwhile is kept:
+        messages, a request to cancel. Timers and deadlines keep their instants, and what fell due
+        is delivered after the resume. Who waits for the result goes on waiting. Its children
+        that were not abandoned are paused with it, in the same commit.
+
+        Pausing a workflow that is paused does nothing.
+
+        Args:
+            id: the workflow.
+            reason: stored, and shown in its state; at most 1,000 characters.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            WorkflowClosedError: it has ended already.
+            InvalidTransitionError: it is quarantined, so nothing of it runs.
+            RuntimeClosedError: the runtime is closing.
+            InvalidInputError: the reason is too long.
+            StorageUnavailableError, OutcomeUnknownError: see their docs.
+
+        Cancelled while it is stored means not paused.
+        """
+        self._check_open()
+        await self._lifecycle.pause(id, reason)
+
+    async def resume(self, id: str) -> None:
+        """Let a paused workflow go on from where it stood; durable when this returns.
+
+        It comes back soon, as after a crash: by replay. Its children that are paused and were not
+        abandoned are resumed with it. Resuming one that is not paused does nothing.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            WorkflowClosedError: it has ended.
+            InvalidTransitionError: it is quarantined; ``retry`` it.
+            UnknownWorkflowError: its code is not registered.
+            RuntimeClosedError: the runtime is closing.
+            StorageUnavailableError, OutcomeUnknownError: see their docs.
+
+        Cancelled means not resumed.
+        """
+        self._check_open()
+        await self._lifecycle.resume(id)
+
+    async def terminate(self, id: str, reason: str | None = None) -> None:
+        """End a workflow at once, whatever it does; durable when this returns.
+
+        Nothing of it is recorded any more: no clean-up, no rollback. Task bodies that run are
+        cancelled. It is ``cancelled``, with the reason, and so are its children that were not
+        abandoned, in the same commit. Where its clean-up matters, ``cancel`` it.
+
+        Args:
+            id: the workflow.
+            reason: stored, and shown to who waits for the result; at most 1,000 characters.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            WorkflowClosedError: it has ended already.
+            RuntimeClosedError: the runtime is closing.
+            InvalidInputError: the reason is too long.
+            StorageUnavailableError, OutcomeUnknownError: see their docs.
+
+        Cancelled while it is stored means not terminated; later, only the waiting for it to leave
+        memory ends.
+        """
+        self._check_open()
+        await self._lifecycle.terminate(id, reason)
+
     async def retry(self, id: str) -> None:
         """Let a failed or quarantined workflow go on from where it stood.
 

@@ -106,6 +106,8 @@ class Sequencer:
         self.sealed: str | None = None
         # What the instance failed with for good (divergence and the like); latched.
         self.failure: ClawError | None = None
+        # An operator has paused it: so it is sealed.
+        self.paused: bool = False
         self.replaying: bool = True
         self.cancel_requested: bool = False
         self.cancel_reason: bytes | None = None
@@ -403,6 +405,11 @@ class Sequencer:
         self._on_progress()
         if entry.kind in OUTSIDE:
             self._queue.append(entry)
+        elif entry.kind is EntryKind.PAUSE:
+            self.paused = True
+            self.seal("it is paused")
+        elif entry.kind is EntryKind.END and entry.life != self.life:
+            self.seal("it was terminated", at_once=True)
         elif operation := self._open.get(entry.op):
             operation.entry = entry
             self._queue.append(entry)

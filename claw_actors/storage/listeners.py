@@ -13,6 +13,7 @@ from typing import Protocol, cast
 import attrs
 
 from .._core.journal import Entry
+from .._core.lifecycle import Event
 from .operations import (
     Advance,
     Advanced,
@@ -24,7 +25,10 @@ from .operations import (
     Operation,
     Send,
     Sent,
+    Steer,
+    Steered,
 )
+from .records import WorkflowRow
 
 __all__ = ["Listener", "Listeners"]
 
@@ -128,6 +132,9 @@ class Listeners:
             for send, sent in zip(operation.sends, answer.sent, strict=True):
                 if isinstance(sent, Sent):
                     self._announce_sent(send, sent)
+        elif isinstance(operation, Steer) and isinstance(answer, Steered):
+            for row, n in answer.changed:
+                self._announce_steered(operation, row, n)
         else:
             self._expect(operation, answer)
 
@@ -141,6 +148,15 @@ class Listeners:
             self._ahead[sent.pk].entries.append(attrs.evolve(send.entry, n=sent.n))
         else:
             self._unheard[sent.pk] = send.id
+
+    def _announce_steered(self, steer: Steer, row: WorkflowRow, n: int) -> None:
+        """Tell of what an operator has done; somebody has to bring back what was resumed."""
+        assert row.id is not None
+        if not self._tell(row.pk, (steer.entry,), n) and row.pk in self._ahead:
+            self._ahead[row.pk].entries.append(attrs.evolve(steer.entry, n=n))
+        if steer.event is Event.RESUME:
+            # Also if an incarnation listens: it is about to leave, and comes back no other way.
+            self._unheard[row.pk] = row.id
 
     def _tell(self, pk: int, entries: tuple[Entry, ...], last_n: int) -> bool:
         """Tell the listener of a workflow, if it has one, of entries up to this number."""

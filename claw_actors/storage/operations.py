@@ -12,9 +12,11 @@ from typing import TypeAlias
 import attrs
 
 from .._core.journal import Entry, EntryKind, EntryStatus, OpenTask
+from .._core.lifecycle import Status
 from ..errors import ClawError, StaleWriteError
-from .records import DeadLetter, RowChange, WorkflowRow
+from .records import UNCHANGED, DeadLetter, RowChange, WorkflowRow
 from .refusals import SendRefusal, encode_refusal
+from .steering import Steer, Steered
 from .validation import check_key
 
 __all__ = [
@@ -34,6 +36,8 @@ __all__ = [
     "Saved",
     "Send",
     "Sent",
+    "Steer",
+    "Steered",
 ]
 
 
@@ -80,7 +84,8 @@ class Advance:
         entries: to append, in order, to the present run.
         opened: open work to insert or replace.
         closed: ops whose open work is finished (no error if there is none).
-        change: columns of the row to set.
+        change: columns of the row to set. A paused workflow stays paused whatever this says: of
+            its status, its reason and when it is due nothing changes (:meth:`change_of`).
         expect_n: if given, the number of the last entry of the run must still be this; else
             ``StaleWriteError("journal")``.
         sends: messages to other workflows, or to this one. For each there is one entry of kind
@@ -105,6 +110,12 @@ class Advance:
     values: tuple[tuple[str, bytes], ...] = ()
     values_at: float = 0.0
     dead_letters: tuple[DeadLetter, ...] = ()
+
+    def change_of(self, row: WorkflowRow) -> RowChange | None:
+        """Say what changes of the row as it is stored; for backends."""
+        if self.change is None or row.status is not Status.PAUSED:
+            return self.change
+        return attrs.evolve(self.change, status=UNCHANGED, reason=UNCHANGED, wake_at=UNCHANGED)
 
     def recorded(self, refusals: Sequence[SendRefusal | None]) -> tuple[Entry, ...]:
         """Return the entries as they are to be stored; for backends.
@@ -308,9 +319,11 @@ class Atomic:
     operations: tuple[Create | SaveWorkflow | SaveTask | Delete | Send, ...]
 
 
-Operation: TypeAlias = Create | Advance | Claim | Send | SaveWorkflow | SaveTask | Delete | Atomic
+Operation: TypeAlias = (
+    Create | Advance | Claim | Send | Steer | SaveWorkflow | SaveTask | Delete | Atomic
+)
 
-Answer: TypeAlias = Created | Advanced | Claimed | Sent | Saved | Deleted
+Answer: TypeAlias = Created | Advanced | Claimed | Sent | Steered | Saved | Deleted
 
 Result: TypeAlias = Answer | tuple[Answer, ...] | ClawError
 """What became of one operation; ``Atomic`` answers with a tuple; a refusal is its error, returned."""

@@ -32,10 +32,10 @@ def test_every_event_happens_somewhere():
     assert {event for row in TRANSITIONS.values() for event in row} == set(Event)
 
 
-def test_every_status_but_the_first_and_the_operators_is_reached():
-    """Pending is where a workflow begins; pausing is not an event of the table."""
+def test_every_status_is_reached():
+    """One that nothing leads to is a leftover."""
     reached = {target for row in TRANSITIONS.values() for target in row.values()}
-    assert reached == set(Status) - {Status.PAUSED}
+    assert reached == set(Status)
 
 
 @pytest.mark.parametrize(("status", "event"), EVERYTHING)
@@ -58,9 +58,20 @@ def test_nothing_leads_out_of_an_end_but_a_retry_of_a_failure(status):
 
 def test_a_parked_workflow_does_nothing_by_itself():
     """Paused and quarantined ones wait for people."""
-    assert TRANSITIONS[Status.PAUSED] == {}
-    assert set(TRANSITIONS[Status.QUARANTINED]) == {Event.RETRY}
+    assert set(TRANSITIONS[Status.PAUSED]) == {Event.RESUME, Event.TERMINATE}
+    assert set(TRANSITIONS[Status.QUARANTINED]) == {Event.RETRY, Event.TERMINATE}
     assert not Status.QUARANTINED.is_terminal
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - TERMINAL))
+def test_whatever_has_not_ended_can_be_terminated(status):
+    """There is always a way to be rid of it."""
+    assert apply(status, Event.TERMINATE) is Status.CANCELLED
+
+
+def test_what_runs_by_itself_can_be_paused_and_nothing_else():
+    """A quarantined one is stopped already."""
+    assert {status for status in Status if allowed(status, Event.PAUSE)} == UNFINISHED
 
 
 def test_recovery_looks_at_what_can_be_claimed():

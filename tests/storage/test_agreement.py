@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from claw_actors._core.journal import Entry, EntryKind, EntryStatus, OpenTask, message
-from claw_actors._core.lifecycle import Status
+from claw_actors._core.lifecycle import Event, Status
 from claw_actors.errors import ClawError
 from claw_actors.storage.memory import MemoryStorage
 from claw_actors.storage.model import WorkflowFilter
@@ -38,6 +38,7 @@ from claw_actors.storage.operations import (
     SaveTask,
     SaveWorkflow,
     Send,
+    Steer,
 )
 from claw_actors.storage.records import DeadLetter, RowChange, WorkflowRow
 from claw_actors.storage.sqlite import SQLiteStorage
@@ -97,6 +98,7 @@ rows = st.builds(
     created_at=times,
     completed_at=maybe_times,
     parent=st.none() | ids,
+    on_close=st.sampled_from(("wait", "wait", "abandon")),
     metadata=labels,
 )
 outcomes = st.builds(
@@ -287,6 +289,14 @@ def deletes(draw, known):
     return Delete(draw(known.ids), limit=limit)
 
 
+@st.composite
+def steers(draw, known):
+    event = draw(st.sampled_from((Event.PAUSE, Event.RESUME, Event.TERMINATE)))
+    kind = EntryKind.END if event is Event.TERMINATE else EntryKind(event.value)
+    entry = Entry(f"/{kind}", kind.value, kind, EntryStatus.CANCELLED, draw(times))
+    return Steer(draw(known.ids), event, entry, draw(texts))
+
+
 def operations(known):
     """Draw any operation."""
     parts = st.one_of(
@@ -294,7 +304,7 @@ def operations(known):
     )
     atomic = st.lists(parts, max_size=4).map(lambda chosen: Atomic(tuple(chosen)))
     advancing = (advances(known), advances(known), advances_that_send(known))
-    return st.one_of(*advancing, claims(known), parts, atomic)
+    return st.one_of(*advancing, claims(known), steers(known), parts, atomic)
 
 
 filters = st.builds(

@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from claw_actors._core.journal import EntryKind
-from claw_actors._core.lifecycle import TERMINAL
+from claw_actors._core.lifecycle import TERMINAL, Event
 from claw_actors.errors import (
     ClawError,
     DuplicateKeyError,
@@ -38,6 +38,8 @@ from claw_actors.storage.operations import (
     SaveWorkflow,
     Send,
     Sent,
+    Steer,
+    Steered,
 )
 from claw_actors.storage.records import Loaded, RowChange
 from claw_actors.testing import conformance
@@ -279,6 +281,56 @@ class KeepsKeysOfTheDeleted(Answering):
             record = self._table.find(operation.row.id)
             keys = self._deleted[operation.row.id]
             self._table.put(record.row.pk, attrs.evolve(record, keys=keys))
+        return result
+
+
+class OverwritesPauses(Translating):
+    def translate(self, operation):
+        record = self._table.get(getattr(operation, "pk", 0))
+        if isinstance(operation, Advance) and record is not None and operation.change:
+            change = operation.change.apply(record.row)
+            row = attrs.evolve(record.row, status=change.status)
+            self._table.put(record.row.pk, attrs.evolve(record, row=row))
+        return operation
+
+
+class PausesOnlyTheFirst(Answering):
+    def answer(self, operation):
+        if isinstance(operation, Steer):
+            children = self._table._children
+            self._table._children = {}
+            try:
+                return super().answer(operation)
+            finally:
+                self._table._children = children
+        return super().answer(operation)
+
+
+class PausesTheAbandoned(Answering):
+    def answer(self, operation):
+        if isinstance(operation, Steer):
+            for record in list(self._table.newest_first(None)):
+                row = attrs.evolve(record.row, on_close="wait")
+                self._table.put(record.row.pk, attrs.evolve(record, row=row))
+        return super().answer(operation)
+
+
+class PausesAgain(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(result, Steered) and not result.changed:
+            row = self._table.find(operation.id).row
+            super().answer(Advance(row.pk, operation.id, row.life, (operation.entry,)))
+        return result
+
+
+class EndsInTheSameLife(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(result, Steered) and operation.event is Event.TERMINATE:
+            record = self._table.find(operation.id)
+            row = attrs.evolve(record.row, life=record.row.life - 1)
+            self._table.put(row.pk, attrs.evolve(record, row=row))
         return result
 
 
@@ -788,6 +840,12 @@ CONTROLS = [
     (ForgetsKeysWhenClosed, "keys_survive_the_owner"),
     (TakesKeysOfTheRefused, "a_refused_message_takes_no_key"),
     (KeepsKeysOfTheDeleted, "keys_are_deleted_with_their_workflow"),
+    (OverwritesPauses, "a_pause_outlasts_what_its_incarnation_writes"),
+    (PausesOnlyTheFirst, "a_family_is_steered_as_one"),
+    (PausesTheAbandoned, "who_was_abandoned_is_left_alone"),
+    (PausesAgain, "asking_for_what_is_so_already_changes_nothing"),
+    (EndsInTheSameLife, "a_terminated_workflow_ends_in_the_next_life"),
+    (EndsInTheSameLife, "an_end_fences_within_its_group"),
     (SendsNothingAlong, "what_an_advance_sends_arrives"),
     (RecordsEveryMessageAsTaken, "a_refused_message_is_recorded_as_such"),
     (RefusesWithItsMessages, "a_refused_message_stops_no_neighbour"),

@@ -366,7 +366,7 @@ def test_a_damaged_row_stops_only_its_own_operations(storage, raw, caplog):
     assert isinstance(results[1], StorageCorruptError)
     assert results[2] == Advanced(1)
     assert [row.id for row in results[3].rows] == ["two"]
-    assert "left unclaimed: workflow 'one' in claw_workflow" in caplog.text
+    assert "left as it is: workflow 'one' in claw_workflow" in caplog.text
 
 
 def test_a_bug_in_mid_group_leaves_no_half_group(storage):

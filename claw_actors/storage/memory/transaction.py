@@ -33,6 +33,8 @@ from ..operations import (
     SaveWorkflow,
     Send,
     Sent,
+    Steer,
+    Steered,
 )
 from ..records import RowChange, StoredValue, WorkflowRow
 from ..refusals import SEND_REFUSALS, SendRefusal
@@ -88,7 +90,7 @@ class Transaction:
             return refusal.with_traceback(None)
 
     def _do(
-        self, operation: Create | Advance | Claim | Send | SaveWorkflow | SaveTask | Delete
+        self, operation: Create | Advance | Claim | Send | Steer | SaveWorkflow | SaveTask | Delete
     ) -> Answer:
         match operation:
             case Create():
@@ -99,6 +101,8 @@ class Transaction:
                 return self._claim(operation)
             case Send():
                 return self._send(operation)
+            case Steer():
+                return self._steer(operation)
             case SaveWorkflow():
                 return self._save_workflow(operation)
             case SaveTask():
@@ -140,8 +144,8 @@ class Transaction:
             for op in operation.closed:
                 kept.pop(op, None)
             record = _with_open_tasks(record, kept)
-        if operation.change is not None:
-            record = attrs.evolve(record, row=_changed(record.row, operation.change))
+        if (change := operation.change_of(record.row)) is not None:
+            record = attrs.evolve(record, row=_changed(record.row, change))
         if operation.values or operation.dead_letters:
             record = _with_belongings(record, operation)
         if operation.sends:
@@ -225,6 +229,23 @@ class Transaction:
             record = attrs.evolve(record, row=due.apply(record.row))
         self._table.put(record.row.pk, record)
         return record.row.pk
+
+    def _steer(self, operation: Steer) -> Steered:
+        root = self._table.find(operation.id)
+        operation.check(root.row)
+        changed: list[tuple[WorkflowRow, int]] = []
+        for record in self._table.family(root):
+            change = operation.change_of(record.row)
+            if change is None:
+                continue
+            steered = attrs.evolve(
+                record.with_entries((operation.entry,)), row=change.apply(record.row)
+            )
+            if steered.row.status in TERMINAL:
+                steered = _with_open_tasks(steered, {})
+            self._table.put(record.row.pk, steered)
+            changed.append((self._table.row(steered), steered.last_n))
+        return Steered(tuple(changed))
 
     def _save_workflow(self, operation: SaveWorkflow) -> Saved:
         record = self._table.find(operation.id)

@@ -42,6 +42,10 @@ _WITH_PARENT: Final = "LEFT JOIN claw_workflow AS p ON p.pk = w.parent"
 _SELECT_WORKFLOW: Final = f"SELECT {_WORKFLOW} FROM claw_workflow AS w {_WITH_PARENT}"
 SELECT_WORKFLOW_BY_ID: Final = f"{_SELECT_WORKFLOW} WHERE w.id = ?"
 SELECT_WORKFLOW_BY_PK: Final = f"{_SELECT_WORKFLOW} WHERE w.pk = ? AND w.id IS NOT NULL"
+# Children whose on_close is steering.ABANDON are left alone.
+SELECT_FAMILY: Final = """
+SELECT pk FROM claw_workflow
+WHERE parent = ? AND on_close <> 'abandon' AND id IS NOT NULL ORDER BY pk"""
 SELECT_PK: Final = "SELECT pk FROM claw_workflow WHERE id = ?"
 SELECT_REVISION: Final = "SELECT pk, revision FROM claw_workflow WHERE id = ?"
 SELECT_LAST_PK: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'claw_workflow'"
@@ -100,6 +104,8 @@ SAVE_TASK: Final = (
     + ", ".join(f"{column} = excluded.{column}" for column in TASK_COLUMNS[3:])
 )
 DELETE_TASK: Final = "DELETE FROM claw_task WHERE wf = ? AND run = ? AND op = ?"
+
+DELETE_TASKS: Final = "DELETE FROM claw_task WHERE wf = ? AND run = ?"
 
 _SELECT_TASKS: Final = f"SELECT {_TASK} FROM claw_task WHERE wf = ? AND run = ?"
 SELECT_TASKS: Final = f"{_SELECT_TASKS} ORDER BY op"

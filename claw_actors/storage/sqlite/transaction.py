@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, assert_never
 
@@ -40,6 +41,8 @@ from ..operations import (
     SaveWorkflow,
     Send,
     Sent,
+    Steer,
+    Steered,
 )
 from ..records import RowChange, StoredValue, WorkflowRow
 from ..refusals import SEND_REFUSALS, SendRefusal
@@ -118,7 +121,9 @@ class Transaction:
             raise
         self._connection.execute(statements.RELEASE)
 
-    def _do(self, operation: Create | Claim | Send | SaveWorkflow | SaveTask | Delete) -> Answer:
+    def _do(
+        self, operation: Create | Claim | Send | Steer | SaveWorkflow | SaveTask | Delete
+    ) -> Answer:
         match operation:
             case Create():
                 return self._create(operation)
@@ -126,6 +131,8 @@ class Transaction:
                 return self._claim(operation)
             case Send():
                 return self._send(operation)
+            case Steer():
+                return self._steer(operation)
             case SaveWorkflow():
                 return self._save_workflow(operation)
             case SaveTask():
@@ -177,7 +184,9 @@ class Transaction:
             )
         if operation.change is not None:
             assert stored is not None
-            head.life = self._workflows.change(stored, operation.change).life
+            change = operation.change_of(stored.row)
+            assert change is not None
+            head.life = self._workflows.change(stored, change).life
         if operation.values or operation.dead_letters:
             self._save_belongings(operation)
         if operation.sends:
@@ -223,11 +232,11 @@ class Transaction:
         return Claimed(tuple(rows))
 
     def _readable(self, pk: int) -> Stored | None:
-        """Read a row for a claim; a damaged one must not stop the wave it is in."""
+        """Read one row of several; a damaged one must not stop the others."""
         try:
             return self._workflows.get(pk)
         except StorageCorruptError as error:
-            _log.warning("left unclaimed: %s", error)
+            _log.warning("left as it is: %s", error)
             return None
 
     def _send(self, operation: Send) -> Sent:
@@ -265,6 +274,31 @@ class Transaction:
         if row.status is Status.WAITING:
             self._workflows.change(stored, RowChange(wake_at=operation.entry.at))
         return stored
+
+    def _steer(self, operation: Steer) -> Steered:
+        root = self._workflows.find(operation.id)
+        operation.check(root.row)
+        changed: list[tuple[WorkflowRow, int]] = []
+        for stored in self._family(root):
+            change = operation.change_of(stored.row)
+            if change is None:
+                continue
+            head = self._journal.head(stored)
+            row = self._workflows.change(stored, change)
+            head.life = row.life
+            if row.status in TERMINAL:
+                self._connection.execute(statements.DELETE_TASKS, (row.pk, head.run))
+            changed.append((row, self._journal.append(row.pk, head, (operation.entry,))))
+        return Steered(tuple(changed))
+
+    def _family(self, root: Stored) -> Generator[Stored, None, None]:
+        """Yield a workflow and all below it that were not abandoned, parents before children."""
+        found = deque([root])
+        while found:
+            stored = found.popleft()
+            yield stored
+            children = self._read(statements.SELECT_FAMILY, (stored.row.pk,))
+            found.extend(child for (pk,) in children if (child := self._readable(pk)) is not None)
 
     def _save_workflow(self, operation: SaveWorkflow) -> Saved:
         stored = self._workflows.find(operation.id)

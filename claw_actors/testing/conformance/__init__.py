@@ -16,7 +16,8 @@ For messages that show the values that differ, put this into ``conftest.py``::
 
 The cases, by topic:
 
-- ``creating``, ``advancing``, ``claiming``, ``sending``, ``saving``, ``deleting``: the operations.
+- ``creating``, ``advancing``, ``claiming``, ``sending``, ``steering``, ``saving``, ``deleting``:
+  the operations.
 - ``messaging``, ``publishing``, ``discarding``: what an ``Advance`` brings along.
 - ``grouping``: several of them in one commit, and ``Atomic``.
 - ``finding``, ``listing``, ``recovering``: the reads.
@@ -41,6 +42,7 @@ from . import (
     recovering,
     saving,
     sending,
+    steering,
     threads,
     values,
 )
@@ -57,6 +59,7 @@ CASES: tuple[Case, ...] = cases_of(
     messaging,
     publishing,
     discarding,
+    steering,
     saving,
     deleting,
     grouping,
