@@ -30,6 +30,7 @@ from ._runtime.handle import WorkflowHandle as WorkflowHandle
 from ._runtime.nursery import Nursery as Nursery
 from ._runtime.opening import open_runtime as open_runtime
 from ._runtime.recovery import RecoveryReport as RecoveryReport
+from ._runtime.rollback import RollbackHandler as RollbackHandler
 from ._runtime.runtime import Runtime as Runtime
 from ._runtime.scopes import CancelScope as CancelScope
 from ._runtime.statistics import RuntimeStatistics as RuntimeStatistics
@@ -50,6 +51,7 @@ from .definitions import workflow as workflow
 from .errors import ClawError as ClawError
 from .errors import DeadlineExceededError as DeadlineExceededError
 from .errors import RetryAfter as RetryAfter
+from .errors import RollbackFailedError as RollbackFailedError
 from .errors import TaskFailedError as TaskFailedError
 from .errors import WorkflowFailure as WorkflowFailure
 from .storage.backend import Backend as Backend
@@ -83,6 +85,8 @@ __all__ = [
     "Restart",
     "Retry",
     "RetryAfter",
+    "RollbackFailedError",
+    "RollbackHandler",
     "Runtime",
     "RuntimeConfig",
     "RuntimeStatistics",

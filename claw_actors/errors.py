@@ -41,6 +41,7 @@ __all__ = [
     "RequestRefusedError",
     "RestartLimitExceededError",
     "RetryAfter",
+    "RollbackFailedError",
     "RuntimeClosedError",
     "SerializationError",
     "StaleWriteError",
@@ -453,6 +454,33 @@ class TaskFailedError(ClawError):
     def is_(self, exception_type: type[BaseException]) -> bool:
         """Tell whether the task's exception was an instance of this type (by its stored names)."""
         return self.error.is_(exception_type)
+
+
+class RollbackFailedError(ClawError):
+    """A rollback handler has used up its retries, so the rollback stopped there.
+
+    The workflow is quarantined with this as its reason. ``retry`` runs the handler again, and
+    then those that were registered before it.
+
+    Attributes:
+        id: the workflow.
+        task_id: the handler's id, such as ``rollback/refund``.
+        name: its task's name.
+        attempts: how many attempts ended.
+        error: type names, message and traceback of the last attempt's exception.
+    """
+
+    def __init__(self, id: str, task_id: str, name: str, attempts: int, error: ErrorRecord) -> None:
+        tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        super().__init__(
+            f"the rollback of workflow {id!r} stopped at handler {task_id!r}, which failed after"
+            f" {tries}: {error}; mend the cause, then retry"
+        )
+        self.id = id
+        self.task_id = task_id
+        self.name = name
+        self.attempts = attempts
+        self.error = error
 
 
 class DeadlineExceededError(ClawError):

@@ -66,6 +66,14 @@ EXAMPLES = [
     (errors.WorkflowFailure("rejected"), "rejected"),
     (errors.TaskFailedError("pay#2", "pay", 1, RECORD), "failed after 1 attempt: app.OutOfStock"),
     (errors.TaskFailedError("pay", "pay", 5, RECORD, entry_n=3), "failed after 5 attempts"),
+    (
+        errors.RollbackFailedError("order-1", "rollback/refund", "refund", 3, RECORD),
+        "stopped at handler 'rollback/refund', which failed after 3 attempts: app.OutOfStock",
+    ),
+    (
+        errors.RollbackFailedError("order-1", "rollback/refund", "refund", 1, RECORD),
+        "failed after 1 attempt: app.OutOfStock: no lamps left; mend the cause, then retry",
+    ),
     (errors.DeadlineExceededError(1_700_000_000.5), "by its deadline, 1700000000.500"),
     (errors.TaskTimeoutError(1.5), "took longer than 1.5 s"),
     (errors.RetryAfter(2.5), "retry after 2.5 s"),

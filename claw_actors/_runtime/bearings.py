@@ -14,6 +14,7 @@ from .._core.identity import derive_seed
 if TYPE_CHECKING:
     from .attempts import Attempts
     from .inbox import MessageCounts
+    from .rollback import Rollback
     from .strand import Strand
 
 __all__ = ["Bearings", "Surroundings"]
@@ -36,12 +37,14 @@ class Surroundings:
 
     Attributes:
         attempts: what runs task bodies.
+        rollback: what undoes their effects if the workflow fails.
         seed: what all their random numbers derive from.
         failures: classes of exceptions that fail the workflow; others are crashes.
         message_counts: what became of messages, counted for the whole runtime.
     """
 
     attempts: Attempts
+    rollback: Rollback
     seed: int
     failures: tuple[type[Exception], ...]
     message_counts: MessageCounts

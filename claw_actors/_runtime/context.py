@@ -22,6 +22,7 @@ from typing import (
 )
 
 from .._core.journal import EntryKind
+from .._core.rollback import ROLLBACK
 from ..definitions import Task
 from ..errors import DeadlineExceededError, DefinitionError, InvalidInputError, TaskFailedError
 from .calls import asked_of, perform, prepare
@@ -36,6 +37,7 @@ from .parallel import Lane, map_calls, race_lanes
 from .scopes import CancelScope, open_deadline, open_shield
 
 if TYPE_CHECKING:
+    from .rollback import RollbackHandler
     from .strand import Strand
 
 __all__ = ["Context"]
@@ -141,11 +143,16 @@ class Context(Messaging):
         Raises:
             BaseExceptionGroup: what children and block raised, also if it is one exception only;
                 in the order in which they ended, the block last.
+            DefinitionError: ``id`` is no name; or it is ``rollback`` in the workflow's function.
             ContextMisuseError: used from another Trio task, or in a task body.
 
         Waiting for the children is not cancelled: they are, and what they raise comes out.
         """
         name = "nursery" if id is None else checked_name(id, "nursery")
+        if name == ROLLBACK and not self._strand.path:
+            raise DefinitionError(
+                f"{id!r} cannot name a nursery here: rollback handlers are named so"
+            )
         async with self._open_children(name) as children:
             yield Nursery(children, self._surroundings.attempts.codec)
 
@@ -386,6 +393,39 @@ class Context(Messaging):
         self._strand.check_open()
         deadline = self._sequencer.now + length
         return _failing(open_deadline(self._strand, "fail_after", deadline, length))
+
+    # -- failure ------------------------------------------------------------------------------------
+
+    def on_rollback(
+        self, task: Task[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> RollbackHandler:
+        """Register a task that undoes something, if the workflow fails or is cancelled.
+
+        Then, when the function has ended, the handlers run one after the other, the one that was
+        registered last first; each is a durable task with an id of its own,
+        ``rollback/refund``, ``rollback/refund#2``. Nothing interrupts them, not a request to
+        cancel either. A handler that is out of retries stops the rollback, and the workflow is
+        quarantined. A crash runs none: the workflow goes on from its checkpoint. What the handlers
+        return is recorded, and dropped.
+
+        Args:
+            task: declared with ``@task``; give it a policy of retries that has patience.
+                ``task.options(id=...)`` names it by hand.
+            args, kwargs: its arguments, encodable by their annotations.
+
+        Returns:
+            What takes it back: ``handler.discard()``.
+
+        Raises:
+            InvalidArgumentsError, SerializationError, PayloadTooLargeError: the arguments do not
+                fit; nothing was registered.
+            DefinitionError: ``task`` is not declared with ``@task``.
+            ContextMisuseError: used from another Trio task, or in a task body.
+            InstanceSealed: the instance leaves memory.
+        """
+        self._strand.check_open()
+        call = prepare(self._surroundings.attempts.codec, task, args, kwargs)
+        return self._surroundings.rollback.register(call)
 
     @asynccontextmanager
     async def shield(self) -> AsyncGenerator[None]:

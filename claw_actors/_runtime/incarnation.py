@@ -29,6 +29,7 @@ from ..task_context import Place, place
 from .bearings import Surroundings
 from .context import Context
 from .driver import Driver
+from .rollback import Rollback
 from .signatures import signature_of
 from .strand import Strand
 
@@ -98,7 +99,8 @@ class Incarnation:
         self._strand = Strand(sequencer)
         # What fails the workflow at once; any other exception is a crash.
         self._failures = (TaskFailedError, DeadlineExceededError, *workflow.all_failures)
-        surroundings = Surroundings(attempts, seed, self._failures, message_counts)
+        self._rollback = Rollback(sequencer, attempts)
+        surroundings = Surroundings(attempts, self._rollback, seed, self._failures, message_counts)
         self._context = Context(self._strand, surroundings)
         self._past = past
         self._codec = codec
@@ -195,18 +197,20 @@ class Incarnation:
             raise
 
     async def _finish(self, outcome: _Outcome) -> Status | None:
-        """Record the end, unless the instance has been sealed.
+        """Roll back what has to be, and record the end, unless the instance has been sealed.
 
         A cancellation that was committed before the end wins, so the end is written only if
         nothing has been added to the journal since.
         """
         sequencer = self.sequencer
         while True:
+            if outcome.event is Event.COMPLETE and sequencer.drain(until_cancelled=True):
+                outcome = _CANCELLED
+            if outcome.event is not Event.COMPLETE and sequencer.sealed is None:
+                await self._rollback.run()
             sequencer.drain()
             if sequencer.sealed is not None:
                 return None
-            if sequencer.cancel_requested and outcome.event is Event.COMPLETE:
-                outcome = _CANCELLED
             status = apply(Status.RUNNING, outcome.event)
             expected = sequencer.committed_n
             try:

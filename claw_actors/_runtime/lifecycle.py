@@ -23,6 +23,7 @@ from .._core.journal import (
     EntryStatus,
 )
 from .._core.lifecycle import Event, Status, allowed, apply
+from .._core.rollback import has_begun, stopped_at
 from ..errors import InvalidTransitionError, NotFoundError, StaleWriteError
 from ..storage.actor import StorageActor
 from ..storage.client import Storage
@@ -155,8 +156,13 @@ class Lifecycle:
         if not isinstance(loaded, Loaded):
             raise loaded
         entries: tuple[Entry, ...] = ()
+        ref = stopped_at(loaded.entries)
         if row.status is Status.FAILED and stored.end is not None:
+            if has_begun(loaded.entries):
+                advice = "what it did was rolled back; fork it instead"
+                raise InvalidTransitionError(id, row.status, Event.RETRY, advice)
             ref = stored.end.n if stored.end.ref is None else stored.end.ref
+        if ref is not None:
             entries = (Entry(RETRY_OP, "note", EntryKind.NOTE, EntryStatus.VOID, now, ref=ref),)
         change = RowChange(
             status=apply(row.status, Event.RETRY),

@@ -382,12 +382,14 @@ class Runtime:
         """Let a failed or quarantined workflow go on from where it stood.
 
         Of a quarantined one the crash count is forgotten, and its journal is replayed as it
-        stands. Of a failed one, the task failure that was fatal is voided with everything that
-        came after it (kept for the history); what was recorded before is not repeated.
+        stands; but a rollback handler that was out of retries runs again. Of a failed one, the task
+        failure that was fatal is voided with everything that came after it (kept for the history);
+        what was recorded before is not repeated.
 
         Raises:
             NotFoundError: there is no such workflow.
-            InvalidTransitionError: it is neither failed nor quarantined.
+            InvalidTransitionError: it is neither failed nor quarantined; or it has failed, and
+                what it did was rolled back.
             UnknownWorkflowError: its code is not registered.
             RuntimeClosedError: the runtime is closing.
             StorageUnavailableError, OutcomeUnknownError: see their docs.

@@ -362,15 +362,25 @@ class Sequencer:
         """Return what contexts wait for, of what ends by an entry."""
         return self._waiting.unscoped()
 
-    def drain(self) -> None:
+    def drain(self, *, until_cancelled: bool = False) -> bool:
         """Deliver what is left when the workflow's function has ended.
 
         A request to cancel that was committed before the end counts; any other entry is one that
         nobody asks for.
+
+        Args:
+            until_cancelled: leave what follows such a request to the rollback that it begins.
+
+        Returns:
+            Whether the workflow was asked to cancel itself.
         """
         holder, self.turns.holder = self.turns.holder, None
-        self.pump_for(None)
+        while self._queue and self.sealed is None:
+            if until_cancelled and self.cancel_requested:
+                break
+            self._consume(self._queue[0])
         self.turns.holder = holder
+        return self.cancel_requested
 
     # -- writes -----------------------------------------------------------------------------------
 

@@ -65,15 +65,25 @@ def row_of() -> Callable[[MemoryStorage, str], WorkflowRow]:
 
 
 @pytest.fixture
+def cut_after() -> Callable[[MemoryStorage, int], MemoryStorage]:
+    """Make a storage as a crash after so many journal entries of workflow ``a`` leaves it."""
+    return cut
+
+
+@pytest.fixture
 def resume_everywhere(open_claw_runtime, journal_of, monkeypatch):
     """Run a workflow live, then resume it from each prefix of its journal, and compare.
 
     What the code does up to the last entry that is left must be what it did the first time, and
     no task that is left may run again. Somebody outside sends ``messages``, triples of a pause, a
-    topic and a payload; those that are left are not sent again.
+    topic and a payload; those that are left are not sent again. ``end_of(runtime)`` waits for the
+    end, and returns what is to be compared.
     """
 
-    async def run(definition, *arguments, trace, same_result=True, messages=()):
+    async def result_of(runtime):
+        return await runtime.result("a")
+
+    async def run(definition, *arguments, trace, same_result=True, messages=(), end_of=result_of):
         traced.append(trace)
 
         async def send(runtime, left):
@@ -93,7 +103,7 @@ def resume_everywhere(open_claw_runtime, journal_of, monkeypatch):
                     await runtime.start(definition, *arguments, id="a")
                 kinds = [entry.kind for entry in journal_of(storage, "a")]
                 nursery.start_soon(send, runtime, messages[kinds.count(EntryKind.MESSAGE) :])
-                result = await runtime.result("a")
+                result = await end_of(runtime)
                 nursery.cancel_scope.cancel()
                 return result, list(trace), runtime.statistics().attempts
             raise AssertionError("the result was returned")
