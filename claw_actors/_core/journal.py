@@ -98,7 +98,8 @@ class Entry:
         op: the structural id of the operation, such as ``charge_card#2``; ``""`` for the start,
             and ids that no author can give for what no code asks for (``END_OP``, ``CANCEL_OP``,
             ``MESSAGE_OP``).
-        name: the task's name; the topic of a message; otherwise the same as ``kind``.
+        name: the task's name; the topic of a message; on the start of a fork, what it was forked
+            from (``forking.origin_of``); otherwise the same as ``kind``.
         kind, status: what it records, and how it went.
         at: when it was made, in POSIX seconds.
         after: the number of the last entry delivered when the operation was asked for; ``None``

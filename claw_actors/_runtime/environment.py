@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from collections.abc import Callable
 
 import attrs
@@ -55,3 +56,15 @@ class Environment:
     inline: bool = False
     clock_check_s: float = 60.0
     on_attempt: Callable[[AttemptBegun], None] = _ignore
+
+    def new_id(self) -> str:
+        """Make an id for a workflow that was given none."""
+        return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+
+    def new_run_key(self) -> str:
+        """Make what tells the outside keys of a run from those of every other run."""
+        return f"{self.random.getrandbits(64):016x}"
+
+    def new_seed(self) -> int:
+        """Make what the random numbers of a run derive from."""
+        return self.random.getrandbits(63)

@@ -97,6 +97,15 @@ class WorkflowHandle(Generic[R_co]):
         """End it at once, without clean-up; see ``Runtime.terminate``."""
         await self._runtime.terminate(self.id, reason)
 
+    async def fork(self, *, at: str, new_id: str | None = None) -> WorkflowHandle[R_co]:
+        """Start a new workflow from its past, up to a task; see ``Runtime.fork``."""
+        fork = await self._runtime.fork(self.id, at=at, new_id=new_id)
+        return cast("WorkflowHandle[R_co]", fork)
+
+    async def delete(self, *, force: bool = False) -> None:
+        """Delete it with all that hangs on it; see ``Runtime.delete``."""
+        await self._runtime.delete(self.id, force=force)
+
     async def retry(self) -> None:
         """Let it go on after a failure or a quarantine; see ``Runtime.retry``."""
         await self._runtime.retry(self.id)

@@ -1,4 +1,4 @@
-"""What an operator does to workflows: cancel, pause, resume, terminate, retry, delete.
+"""What an operator does to workflows: cancel, pause, resume, terminate, retry, fork, delete.
 
 Each operation acts on storage first, and on memory then. What was stored is enough: a process that
 dies in between leaves nothing to be undone, as the next owner goes by what is stored. So the same
@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
+import attrs
+
+from .._core.forking import forked
 from .._core.journal import (
     CANCEL_OP,
     END_OP,
@@ -28,10 +31,10 @@ from ..errors import InvalidTransitionError, NotFoundError, StaleWriteError
 from ..storage.actor import StorageActor
 from ..storage.client import Storage
 from ..storage.codec import Codec
-from ..storage.operations import Advance, Send, Steer, Steered
+from ..storage.operations import Advance, Create, Created, Send, Steer, Steered
 from ..storage.records import Loaded, RowChange, StoredWorkflow, WorkflowRow
 from ..storage.steering import Steering
-from ..storage.validation import check_free_text
+from ..storage.validation import check_free_text, check_id
 from .cells import MAX_REASON_CHARS
 from .environment import Environment
 
@@ -149,12 +152,7 @@ class Lifecycle:
     async def _store_retry(self, id: str, stored: StoredWorkflow) -> WorkflowRow | None:
         """Store that it goes on; ``None`` if it has changed meanwhile."""
         row, now = stored.row, self._environment.wall()
-        found = await self._actor.read(self._actor.backend.load, [row.pk])
-        if not found:
-            raise NotFoundError("workflow", id)
-        [loaded] = found
-        if not isinstance(loaded, Loaded):
-            raise loaded
+        loaded = await self._load(row)
         entries: tuple[Entry, ...] = ()
         ref = stopped_at(loaded.entries)
         if row.status is Status.FAILED and stored.end is not None:
@@ -178,6 +176,32 @@ class Lifecycle:
             return None
         return change.apply(row)
 
+    async def fork(self, id: str, at: str, new_id: str | None) -> str:
+        """Start a new workflow from another one's past; see ``Runtime.fork``. Return its id."""
+        environment = self._environment
+        new_id = environment.new_id() if new_id is None else new_id
+        check_id(None, None, new_id)
+        origin = (await self._read(id)).row
+        self._memory.check_code(origin)
+        entries = forked((await self._load(origin)).entries, at, id)
+        if entries is None:
+            raise NotFoundError("task", at)
+        row = WorkflowRow(
+            id=new_id,
+            name=origin.name,
+            version=origin.version,
+            status=Status.PENDING,
+            run_key=environment.new_run_key(),
+            seed=origin.seed,
+            created_at=environment.wall(),
+            description=origin.description,
+            metadata=origin.metadata,
+        )
+        with self._memory.coming([new_id]):
+            created = cast("Created", await self._actor.submit(Create(row, entries)))
+            self._memory.activate(attrs.evolve(row, pk=created.pk))
+        return new_id
+
     async def delete(self, id: str, *, force: bool = False) -> None:
         """Delete a workflow with all that hangs on it; see ``Runtime.delete``."""
         status = (await self._read(id)).row.status
@@ -186,6 +210,15 @@ class Lifecycle:
         await self._memory.stop(id, "it is deleted")
         await self._storage.delete_workflow(id)
         self._memory.changed(id)
+
+    async def _load(self, row: WorkflowRow) -> Loaded:
+        found = await self._actor.read(self._actor.backend.load, [row.pk])
+        if not found:
+            raise NotFoundError("workflow", str(row.id))
+        [loaded] = found
+        if not isinstance(loaded, Loaded):
+            raise loaded
+        return loaded
 
     async def _read(self, id: str) -> StoredWorkflow:
         return await self._actor.read(self._actor.backend.get_workflow, id)

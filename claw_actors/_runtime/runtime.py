@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast
 
@@ -144,7 +143,7 @@ class Runtime:
         value = signature.encode_arguments(self._codec, args, {})
         now = self._environment.wall()
         state = WorkflowState(
-            id=self._new_id() if id is None else id,
+            id=self._environment.new_id() if id is None else id,
             name=definition.name,
             version=definition.version,
             status=Status.RUNNING,
@@ -161,15 +160,12 @@ class Runtime:
             await self._meet_existing(state, value, now, on_existing)
         return handle
 
-    def _new_id(self) -> str:
-        return str(uuid.UUID(int=self._environment.random.getrandbits(128), version=4))
-
     async def _create(self, state: WorkflowState, value: bytes, now: float) -> None:
         row = attrs.evolve(
             row_of(
                 state,
-                run_key=f"{self._environment.random.getrandbits(64):016x}",
-                seed=self._environment.random.getrandbits(63),
+                run_key=self._environment.new_run_key(),
+                seed=self._environment.new_seed(),
                 created_at=now,
             ),
             life=1,
@@ -398,6 +394,35 @@ class Runtime:
         """
         self._check_open()
         await self._lifecycle.retry(id)
+
+    async def fork(self, id: str, *, at: str, new_id: str | None = None) -> WorkflowHandle[object]:
+        """Start a new workflow from another one's past, up to a task; durable when this returns.
+
+        The new one has everything that was recorded before the outcome of that task: outcomes,
+        messages, time-outs, in their order. So it is where the other one was then, and goes on
+        from there, with the task first. It has the other's random numbers, and idempotency keys
+        of its own. Labels and description are copied. Values and dead letters are not, and it has
+        no parent.
+
+        The other workflow, which may stand anywhere, is not touched.
+
+        Args:
+            id: the workflow whose past is copied.
+            at: the id of one of its tasks that has ended, as in ``handle.tasks()``.
+            new_id: the id of the new workflow; a random UUID by default.
+
+        Raises:
+            NotFoundError: there is no such workflow, or no outcome of such a task.
+            DuplicateKeyError: the new id is taken.
+            UnknownWorkflowError: its code is not registered.
+            InvalidInputError: the new id is not possible.
+            RuntimeClosedError: the runtime is closing.
+            StorageUnavailableError, OutcomeUnknownError: see their docs.
+
+        Cancelled means not started.
+        """
+        self._check_open()
+        return WorkflowHandle(self, await self._lifecycle.fork(id, at, new_id))
 
     async def delete(self, id: str, *, force: bool = False) -> None:
         """Delete a workflow, its journal and its tasks.

@@ -42,7 +42,10 @@ class _Translator:
         row = row_of(
             state, run_key=secrets.token_hex(8), seed=secrets.randbits(63), created_at=created_at
         )
-        entries = (start_entry(value, created_at), *end_entries(self.codec, state, now))
+        entries = (
+            start_entry(value, created_at, state.forked_from),
+            *end_entries(self.codec, state, now),
+        )
         return Create(row, entries)
 
     def save(self, state: WorkflowState) -> SaveWorkflow:

@@ -94,6 +94,7 @@ class WorkflowState:
             input never changes once it is created.
         error: what it failed with.
         parent: the id of the workflow that started it.
+        forked_from: the id of the workflow that it is a fork of; loaded like ``input``.
         created_at, started_at, completed_at: when it was accepted, first ran, ended.
         wake_at: when it is next due, if it is pending or waiting.
         revision: counts changes of this record; ``save_workflow`` compares it.
@@ -113,6 +114,9 @@ class WorkflowState:
     result: JSON = None
     error: ErrorRecord | None = None
     parent: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_id))
+    forked_from: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(check_id)
+    )
     created_at: float | None = attrs.field(default=None, validator=check_time)
     started_at: float | None = attrs.field(default=None, validator=check_time)
     completed_at: float | None = attrs.field(default=None, validator=check_time)

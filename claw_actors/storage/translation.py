@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from .._core.forking import origin_of, start_name
 from .._core.identity import digest
 from .._core.journal import END_OP, Entry, EntryKind, EntryStatus, OpenTask
 from .._core.lifecycle import TaskStatus
@@ -41,11 +42,10 @@ def _decode(codec: Codec, entry: Entry | None, what: str) -> JSON:
     return cast("JSON", codec.decode(entry.value, Any, what))
 
 
-def start_entry(value: bytes, at: float) -> Entry:
+def start_entry(value: bytes, at: float, forked_from: str | None = None) -> Entry:
     """Make entry 0 from the encoded input."""
-    return Entry(
-        "", "start", EntryKind.START, EntryStatus.OK, at, digest=digest(value), value=value
-    )
+    name = start_name(forked_from)
+    return Entry("", name, EntryKind.START, EntryStatus.OK, at, digest=digest(value), value=value)
 
 
 def end_entries(codec: Codec, state: WorkflowState, at: float) -> tuple[Entry, ...]:
@@ -112,6 +112,7 @@ def state_of(codec: Codec, stored: StoredWorkflow) -> WorkflowState:
         result=None if failed else _decode(codec, end, f"result of workflow {row.id!r}"),
         error=error,
         parent=row.parent,
+        forked_from=None if stored.start is None else origin_of(stored.start),
         created_at=row.created_at,
         started_at=row.started_at,
         completed_at=row.completed_at,

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from claw_actors import Context, Runtime, Status, task, workflow
-from claw_actors.errors import WorkflowCancelledError, WorkflowClosedError
+from claw_actors.errors import DuplicateKeyError, WorkflowCancelledError, WorkflowClosedError
 from claw_actors.testing import explore
 
 
@@ -51,6 +51,16 @@ async def terminated(runtime: Runtime) -> object:
     return await handle.status()
 
 
+async def forked(runtime: Runtime) -> object:
+    """Fork it while it runs, and have both end."""
+    handle = await runtime.start(adding, id="one")
+    await trio.sleep(3)
+    with contextlib.suppress(DuplicateKeyError):  # in an earlier life
+        await handle.fork(at="lasting", new_id="two")
+    fork = await runtime.get("two")
+    return await handle.result(), await fork.result(), (await fork.state()).forked_from
+
+
 async def left_paused(runtime: Runtime) -> object:
     """Pause it, and leave it there."""
     handle = await runtime.start(adding, id="one")
@@ -61,7 +71,7 @@ async def left_paused(runtime: Runtime) -> object:
     return True
 
 
-@pytest.mark.parametrize("scenario", [paused_and_resumed, terminated, left_paused])
+@pytest.mark.parametrize("scenario", [paused_and_resumed, terminated, forked, left_paused])
 def test_an_operation_survives_every_crash(scenario):
     """What was asked for happens, once, whatever dies."""
     report = explore(scenario, workflows=[adding], seeds=[1, 2])

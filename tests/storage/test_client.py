@@ -103,6 +103,16 @@ async def test_an_id_and_a_name_are_enough(storage):
     assert await storage.get_workflow("a") == created
 
 
+async def test_what_it_was_forked_from_comes_back_with_its_input(storage):
+    """A list tells it where it tells payloads."""
+    created = await storage.create_workflow(attrs.evolve(ORDER, forked_from="start"))
+    assert created.forked_from == "start"
+    assert await storage.get_workflow("order-1") == created
+    for include in (True, False):
+        [item] = (await storage.list_workflows(WorkflowFilter(include_payloads=include))).items
+        assert item.forked_from == ("start" if include else None)
+
+
 async def test_what_is_created_is_answered_as_it_is_stored(storage):
     """Counters of what it was copied from do not count for it."""
     copied = attrs.evolve(ORDER, revision=9, life=4, recoveries=2)
