@@ -51,7 +51,13 @@ look_into_pyenv()
 SIDE_BY_SIDE = ("-q", "-n", "auto", "--dist", "worksteal")
 
 # Programs to run as a user would, each with its arguments, in an empty directory.
-EXAMPLES = {"hello.py": (), "backup.py": (), "tcp_server.py": (), "device_loop.py": ()}
+EXAMPLES = {
+    "hello.py": (),
+    "backup.py": (),
+    "order_saga.py": (),
+    "tcp_server.py": (),
+    "device_loop.py": (),
+}
 
 
 def install(session: nox.Session, group: str, *, package: bool = True) -> None:
