@@ -12,7 +12,15 @@ import re
 
 import attrs
 
-__all__ = ["Names", "derive_seed", "digest", "idempotency_key", "is_valid_name"]
+__all__ = [
+    "Names",
+    "derive_seed",
+    "digest",
+    "idempotency_key",
+    "is_valid_name",
+    "parent_op",
+    "run_key_of",
+]
 
 DIGEST_BYTES = 16
 
@@ -47,6 +55,16 @@ class Names:
 def idempotency_key(workflow_id: str, run_key: str, task_id: str) -> str:
     """Name one task of one run to the outside world; the same over retries and restarts."""
     return f"{workflow_id}/{run_key}/{task_id}"
+
+
+def parent_op(run_key: str, op: str) -> str:
+    """Name the operation that has started a child: that of one run, as the next one has the same ops."""
+    return f"{run_key}/{op}"
+
+
+def run_key_of(parent_op: str) -> str:
+    """Return the run that :func:`parent_op` names."""
+    return parent_op.partition("/")[0]
 
 
 def derive_seed(seed: int, path: str, purpose: str) -> int:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CANCEL_OP",
+    "CHILD_END_OP",
     "CRASH_OP",
     "DEAD_LETTER_OP",
     "END_OP",
@@ -57,6 +58,10 @@ class EntryKind(enum.StrEnum):
     """A request to pause, from outside; never delivered."""
     RESUME = "resume"
     """A request to go on, from outside; never delivered."""
+    CHILD = "child"
+    """A child workflow that was started; failed if its id was taken."""
+    CHILD_END = "child_end"
+    """How a child has ended, from outside; its id is the entry's name."""
     NOTE = "note"
     """Something about the journal itself; never delivered."""
     END = "end"
@@ -75,6 +80,7 @@ class EntryStatus(enum.StrEnum):
 
 
 CANCEL_OP = "/cancel"
+CHILD_END_OP = "/child"
 CRASH_OP = "/crash"
 DEAD_LETTER_OP = "/dead-letter"
 END_OP = "/end"
@@ -83,7 +89,7 @@ PAUSE_OP = "/pause"
 RESUME_OP = "/resume"
 RETRY_OP = "/retry"
 
-OUTSIDE = frozenset({EntryKind.CANCEL, EntryKind.MESSAGE})
+OUTSIDE = frozenset({EntryKind.CANCEL, EntryKind.CHILD_END, EntryKind.MESSAGE})
 """Entries that others write into a journal: no code has to ask for them."""
 
 PAUSES = frozenset({EntryKind.PAUSE, EntryKind.RESUME})
@@ -97,8 +103,9 @@ class Entry:
     Attributes:
         op: the structural id of the operation, such as ``charge_card#2``; ``""`` for the start,
             and ids that no author can give for what no code asks for (``END_OP``, ``CANCEL_OP``,
-            ``MESSAGE_OP``).
-        name: the task's name; the topic of a message; on the start of a fork, what it was forked
+            ``MESSAGE_OP``, ``CHILD_END_OP``).
+        name: the task's name; the topic of a message; of a child, its workflow's name when it is
+            started, and its id when it has ended; on the start of a fork, what it was forked
             from (``forking.origin_of``); otherwise the same as ``kind``.
         kind, status: what it records, and how it went.
         at: when it was made, in POSIX seconds.

@@ -125,29 +125,42 @@ class Listeners:
         if isinstance(operation, Send) and isinstance(answer, Sent):
             self._announce_sent(operation, answer)
         elif isinstance(operation, Advance) and isinstance(answer, Advanced):
-            if not operation.sends:  # the usual one
-                self._tell(operation.pk, operation.entries, answer.n)
-                return
-            self._tell(operation.pk, operation.recorded(answer.refusals), answer.n)
-            for send, sent in zip(operation.sends, answer.sent, strict=True):
-                if isinstance(sent, Sent):
-                    self._announce_sent(send, sent)
+            self._announce_advanced(operation, answer)
         elif isinstance(operation, Steer) and isinstance(answer, Steered):
             for row, n in answer.changed:
                 self._announce_steered(operation, row, n)
+            for reported in answer.reported:
+                self._announce_outside(reported.pk, reported.id, reported.entry)
         else:
             self._expect(operation, answer)
 
+    def _announce_advanced(self, advance: Advance, answer: Advanced) -> None:
+        """Tell of progress, and of what it has done to others."""
+        entries = advance.entries
+        if advance.sends or advance.children:
+            entries = advance.recorded(answer.refusals, answer.refused_children)
+        self._tell(advance.pk, entries, answer.n)
+        for send, sent in zip(advance.sends, answer.sent, strict=True):
+            if isinstance(sent, Sent):
+                self._announce_sent(send, sent)
+        for create, created in zip(advance.children, answer.children, strict=True):
+            if isinstance(created, Created) and not created.existed:
+                self._expect(create, created)
+        if (reported := answer.reported) is not None:
+            self._announce_outside(reported.pk, reported.id, reported.entry)
+
     def _announce_sent(self, send: Send, sent: Sent) -> None:
+        if not sent.duplicate:  # then nothing was written
+            self._announce_outside(sent.pk, send.id, attrs.evolve(send.entry, n=sent.n))
+
+    def _announce_outside(self, pk: int, id: str, entry: Entry) -> None:
         """Tell of what came from outside; if nobody listens, keep it, or have somebody woken."""
-        if sent.duplicate:  # nothing was written
+        if self._tell(pk, (entry,), entry.n):
             return
-        if self._tell(sent.pk, (send.entry,), sent.n):
-            return
-        if sent.pk in self._ahead:
-            self._ahead[sent.pk].entries.append(attrs.evolve(send.entry, n=sent.n))
+        if pk in self._ahead:
+            self._ahead[pk].entries.append(entry)
         else:
-            self._unheard[sent.pk] = send.id
+            self._unheard[pk] = id
 
     def _announce_steered(self, steer: Steer, row: WorkflowRow, n: int) -> None:
         """Tell of what an operator has done; somebody has to bring back what was resumed."""

@@ -15,8 +15,8 @@ from .._core.journal import Entry, EntryKind, EntryStatus, OpenTask
 from .._core.lifecycle import Status
 from ..errors import ClawError, StaleWriteError
 from .records import UNCHANGED, DeadLetter, RowChange, WorkflowRow
-from .refusals import SendRefusal, encode_refusal
-from .steering import Steer, Steered
+from .refusals import ChildRefusal, Refusal, SendRefusal, encode_refusal
+from .steering import Reported, Steer, Steered
 from .validation import check_key
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Delete",
     "Deleted",
     "Operation",
+    "Reported",
     "Result",
     "SaveTask",
     "SaveWorkflow",
@@ -60,10 +61,18 @@ class Create:
 
 @attrs.frozen
 class Created:
-    """Answer to :class:`Create`: the key that storage gave, and the number of the last entry."""
+    """Answer to :class:`Create`.
+
+    Attributes:
+        pk: the key that storage gave.
+        n: the number of the last entry.
+        existed: of a child that an ``Advance`` starts: whether it had been started before, so that
+            nothing was done. Then ``n`` is 0.
+    """
 
     pk: int
     n: int
+    existed: bool = False
 
 
 @attrs.frozen
@@ -76,6 +85,21 @@ class Advance:
     that is refused does not refuse the rest, as it is an outcome like any other: code may catch
     it, so it is recorded. The entry that stands for it is stored as failed, with the refusal
     (``decode_refusal``) as its value, and the answer says which it was and why.
+
+    So it is with children that it starts. An id that is taken refuses a child with
+    ``DuplicateKeyError``, which says what differs: ``workflow``, ``arguments`` or ``parent``. Where
+    nothing does, the child has been started before by this run of this parent, whose journal was
+    voided since: then it is that one.
+
+    The end of a child is told to its parent in the same commit. That is an advance which sets a
+    terminal status and has an entry of kind ``END``, of a workflow with a ``parent_op``: an entry of
+    kind ``CHILD_END`` (``family.end_of_child``) is appended to the parent's journal, and a waiting
+    parent becomes due as by a :class:`Send`. A parent that is gone, completed, cancelled, damaged,
+    or in another run by now is told nothing, and refuses nothing. (A failed one is told: it may be
+    retried.)
+
+    A child that becomes quarantined, or is so no longer, is named in the ``reason`` of a parent
+    that runs or waits (``family.reason_of_parent``).
 
     Attributes:
         pk, id: the workflow.
@@ -96,6 +120,8 @@ class Advance:
             belong to the workflow, not to its run, and can be read after its end.
         values_at: when they were set, in POSIX seconds; for people, nothing is decided by it.
         dead_letters: messages that it could not take, to be put aside; their ``seq`` is ignored.
+        children: workflows to be created as children of this one. For each there is one entry of
+            kind ``CHILD`` among ``entries``, in the same order.
     """
 
     pk: int
@@ -110,6 +136,7 @@ class Advance:
     values: tuple[tuple[str, bytes], ...] = ()
     values_at: float = 0.0
     dead_letters: tuple[DeadLetter, ...] = ()
+    children: tuple[Create, ...] = ()
 
     def change_of(self, row: WorkflowRow) -> RowChange | None:
         """Say what changes of the row as it is stored; for backends."""
@@ -117,21 +144,34 @@ class Advance:
             return self.change
         return attrs.evolve(self.change, status=UNCHANGED, reason=UNCHANGED, wake_at=UNCHANGED)
 
-    def recorded(self, refusals: Sequence[SendRefusal | None]) -> tuple[Entry, ...]:
+    def recorded(
+        self,
+        refusals: Sequence[SendRefusal | None],
+        refused_children: Sequence[ChildRefusal | None] = (),
+    ) -> tuple[Entry, ...]:
         """Return the entries as they are to be stored; for backends.
 
         Args:
             refusals: for each of ``sends``, why it was refused; ``None`` if it was not.
+            refused_children: the same for each of ``children``.
         """
+        assert len(refusals) == len(self.sends)
+        assert len(refused_children) == len(self.children)
         entries = list(self.entries)
-        places = [i for i, entry in enumerate(entries) if entry.kind is EntryKind.SEND]
-        assert len(places) == len(self.sends), "each send has an entry of its own"
-        for place, refusal in zip(places, refusals, strict=True):
-            if refusal is not None:
-                entries[place] = attrs.evolve(
-                    entries[place], status=EntryStatus.FAILED, value=encode_refusal(refusal)
-                )
+        _record(entries, EntryKind.SEND, refusals)
+        _record(entries, EntryKind.CHILD, refused_children)
         return tuple(entries)
+
+
+def _record(entries: list[Entry], kind: EntryKind, refusals: Sequence[Refusal | None]) -> None:
+    """Let the entries of this kind say which of them were refused."""
+    places = [i for i, entry in enumerate(entries) if entry.kind is kind]
+    assert len(places) == len(refusals), "each send and each child has an entry of its own"
+    for place, refusal in zip(places, refusals, strict=True):
+        if refusal is not None:
+            entries[place] = attrs.evolve(
+                entries[place], status=EntryStatus.FAILED, value=encode_refusal(refusal)
+            )
 
 
 @attrs.frozen
@@ -141,15 +181,24 @@ class Advanced:
     Attributes:
         n: the number given to its last entry, or that of the last one there.
         sent: what became of each of its ``sends``, in order.
+        children: what became of each of its ``children``, in order.
+        reported: what its parent was told, if this was its end.
     """
 
     n: int
     sent: tuple[Sent | SendRefusal, ...] = ()
+    children: tuple[Created | ChildRefusal, ...] = ()
+    reported: Reported | None = None
 
     @property
     def refusals(self) -> tuple[SendRefusal | None, ...]:
         """Why each of the sends was refused; ``None`` for one that was not."""
         return tuple(None if isinstance(one, Sent) else one for one in self.sent)
+
+    @property
+    def refused_children(self) -> tuple[ChildRefusal | None, ...]:
+        """Why each of the children was refused; ``None`` for one that was not."""
+        return tuple(None if isinstance(one, Created) else one for one in self.children)
 
 
 @attrs.frozen
@@ -160,7 +209,8 @@ class Claim:
     (``lifecycle.allowed(status, Event.CLAIM)``) are left out of the answer, as they are.
 
     A claimed row gets: life + 1, recoveries + 1 if ``counted``, status running, ``wake_at``
-    ``None``, ``reason`` ``None``, ``started_at`` ``at`` if it was ``None``, revision + 1.
+    ``None``, ``reason`` ``None`` if it was pending (after a crash, say), ``started_at`` ``at`` if it was
+    ``None``, revision + 1.
 
     Attributes:
         lives: pairs of ``pk`` and the life it had when it was read.

@@ -47,7 +47,9 @@ class WorkflowRow:
         wake_at: when it is due; ``None`` unless pending or waiting.
         created_at, started_at, completed_at: POSIX seconds.
         parent: the id of the parent workflow (backends store its ``pk``).
-        parent_op, on_close: which operation of the parent started it; what its end does to this.
+        parent_op: which operation of which run of the parent has started it (``parent_op(run_key,
+            op)``); ``None`` if no workflow has: then nobody is told of its end.
+        on_close: what the parent's end does to it: ``wait``, ``cancel`` or ``abandon``.
         description, metadata: the user's.
     """
 

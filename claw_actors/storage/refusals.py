@@ -1,4 +1,4 @@
-"""Why a message could not be sent, as it is recorded in the sender's journal.
+"""Why a message could not be sent, or a child not be started, as it is recorded in a journal.
 
 A replay must raise what the live run did, with the same attributes. So a refusal is kept as what
 its class is made of, and not as text.
@@ -9,17 +9,38 @@ from __future__ import annotations
 import json
 from typing import Final, TypeAlias, assert_never, cast
 
-from ..errors import NotFoundError, SerializationError, StorageCorruptError, WorkflowClosedError
+from ..errors import (
+    DuplicateKeyError,
+    NotFoundError,
+    SerializationError,
+    StorageCorruptError,
+    WorkflowClosedError,
+)
 
-__all__ = ["SEND_REFUSALS", "SendRefusal", "decode_refusal", "encode_refusal"]
+__all__ = [
+    "CHILD_REFUSALS",
+    "SEND_REFUSALS",
+    "ChildRefusal",
+    "Refusal",
+    "SendRefusal",
+    "decode_refusal",
+    "encode_refusal",
+]
 
 SendRefusal: TypeAlias = NotFoundError | WorkflowClosedError | StorageCorruptError
 """Nobody has the id, it has ended, or what is stored of it cannot be read."""
 
 SEND_REFUSALS: Final = (NotFoundError, WorkflowClosedError, StorageCorruptError)
 
+ChildRefusal: TypeAlias = DuplicateKeyError | StorageCorruptError
+"""The id is taken by something else, or what is stored under it cannot be read."""
 
-def encode_refusal(error: SendRefusal) -> bytes:
+CHILD_REFUSALS: Final = (DuplicateKeyError, StorageCorruptError)
+
+Refusal: TypeAlias = SendRefusal | ChildRefusal
+
+
+def encode_refusal(error: Refusal) -> bytes:
     """Encode a refusal: its class by a word of ours, then the arguments that make it."""
     match error:
         case NotFoundError():
@@ -28,6 +49,8 @@ def encode_refusal(error: SendRefusal) -> bytes:
             parts = ["closed", error.id, error.status]
         case StorageCorruptError():
             parts = ["corrupt", error.where, error.reason, error.advice]
+        case DuplicateKeyError():
+            parts = ["duplicate", error.id, *error.differs]
         case _:  # pragma: no cover - the union is closed; the type checker proves it
             assert_never(error)
     # A damaged record may be described by text that is no Unicode. Its escape is JSON's, too.
@@ -36,7 +59,7 @@ def encode_refusal(error: SendRefusal) -> bytes:
     )
 
 
-def decode_refusal(data: bytes) -> SendRefusal:
+def decode_refusal(data: bytes) -> Refusal:
     """Decode what :func:`encode_refusal` wrote; the error is a new one at each call.
 
     Raises:
@@ -51,7 +74,9 @@ def decode_refusal(data: bytes) -> SendRefusal:
                 return WorkflowClosedError(id, status)
             case ["corrupt", str(where), str(reason), str(advice)]:
                 return StorageCorruptError(where, reason, advice)
+            case ["duplicate", str(id), *differs]:
+                return DuplicateKeyError(id, [str(part) for part in differs])
             case _:
                 raise ValueError(f"{parts!r} is no refusal")
     except ValueError as error:
-        raise SerializationError("a stored refusal", "SendRefusal", str(error)) from error
+        raise SerializationError("a stored refusal", "Refusal", str(error)) from error

@@ -18,7 +18,7 @@ from .records import RowChange, WorkflowRow
 if TYPE_CHECKING:
     from .._core.journal import Entry
 
-__all__ = ["ABANDON", "Steer", "Steered", "Steering"]
+__all__ = ["ABANDON", "Reported", "Steer", "Steered", "Steering"]
 
 Steering: TypeAlias = Literal[Event.PAUSE, Event.RESUME, Event.TERMINATE]
 
@@ -89,12 +89,28 @@ class Steer:
 
 
 @attrs.frozen
+class Reported:
+    """What the parent was told of the end of a child.
+
+    Attributes:
+        pk, id: the parent.
+        entry: the entry in its journal, with its number.
+    """
+
+    pk: int
+    id: str
+    entry: Entry
+
+
+@attrs.frozen
 class Steered:
     """Answer to :class:`Steer`.
 
     Attributes:
         changed: the row of each that has changed, as it now is, with the number that its entry was
             given. Parents come before their children.
+        reported: what parents were told of those that have ended, as by an ``Advance``.
     """
 
     changed: tuple[tuple[WorkflowRow, int], ...]
+    reported: tuple[Reported, ...] = ()

@@ -135,9 +135,11 @@ def test_a_void_note_must_say_what_it_voids():
         effective([START, broken])
 
 
-def test_only_requests_to_cancel_and_messages_come_from_outside():
+def test_only_requests_to_cancel_messages_and_ends_of_children_come_from_outside():
     """Whatever is added there is no longer asked for by code."""
-    assert [kind for kind in EntryKind if kind in OUTSIDE] == [EntryKind.CANCEL, EntryKind.MESSAGE]
+    assert [kind for kind in EntryKind if kind in OUTSIDE] == [
+        EntryKind.CANCEL, EntryKind.MESSAGE, EntryKind.CHILD_END,
+    ]  # fmt: skip
 
 
 def test_a_message_bears_its_topic_as_name():

@@ -12,9 +12,10 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from claw_actors._core.journal import Entry, EntryKind, EntryStatus
-from claw_actors._core.lifecycle import Status
+from claw_actors._core.lifecycle import Event, Status
 from claw_actors.errors import (
     ClawError,
+    DuplicateKeyError,
     NotFoundError,
     OutcomeUnknownError,
     StaleWriteError,
@@ -32,8 +33,11 @@ from claw_actors.storage.operations import (
     Claimed,
     Create,
     Created,
+    Reported,
     Send,
     Sent,
+    Steer,
+    Steered,
 )
 from claw_actors.storage.records import WorkflowRow
 
@@ -1070,6 +1074,50 @@ async def test_a_sender_that_nobody_listens_to_still_has_others_woken():
         world.backend.refusals[id(operation)] = Advanced(1, (Sent(2, 7),))
         await world.actor.submit(operation)
         assert unheard == [2]
+
+
+async def test_what_arrives_for_a_new_child_is_kept_until_it_listens():
+    """As for one that was created to run; one that existed already is a workflow like others."""
+    async with open_world() as world:
+        unheard, late = [], Recorder()
+        world.actor.on_unheard = lambda pk, id: unheard.append((pk, id))
+        children = tuple(Create(row(pk, life=1), ()) for pk in (2, 3, 4))
+        entries = tuple(
+            Entry(f"c#{n}", "child", EntryKind.CHILD, EntryStatus.OK, 0.0) for n in range(3)
+        )
+        operation = Advance(1, "w-1", 1, entries, children=children)
+        answers = (Created(2, 0), Created(3, 0, existed=True), DuplicateKeyError("w-4"))
+        world.backend.refusals[id(operation)] = Advanced(3, children=answers)
+        told = []
+        parent = Recorder()
+        parent.committed = told.append
+        world.actor.listen(1, parent)
+        await world.actor.submit(operation)
+        assert [entry.status.value for entry in told] == ["ok", "ok", "failed"]
+        for pk in (2, 3):
+            await world.actor.submit(message("a", pk))
+        assert unheard == [(3, "w-3")]
+        world.actor.listen(2, late)
+        assert [entry[2] for entry in late.log] == ["a"]
+
+
+async def test_the_end_of_a_child_is_announced_to_its_parent():
+    """To the parent that listens; of one that does not, to whoever wakes."""
+    async with open_world() as world:
+        unheard, listener = [], Recorder()
+        world.actor.on_unheard = lambda pk, id: unheard.append((pk, id))
+        world.actor.listen(7, listener)
+        for pk in (7, 8):
+            operation = entry("end")
+            told = Entry("/child", "w-1", EntryKind.CHILD_END, EntryStatus.OK, 0.0, n=5)
+            reported = Reported(pk, f"w-{pk}", told)
+            world.backend.refusals[id(operation)] = Advanced(1, reported=reported)
+            await world.actor.submit(operation)
+        assert listener.log == [("listener", "committed", "/child", 5), ("listener", "pump")]
+        steer = Steer("w-1", Event.TERMINATE, told)
+        world.backend.refusals[id(steer)] = Steered((), (Reported(8, "w-8", told),))
+        await world.actor.submit(steer)
+        assert unheard == [(8, "w-8")] * 2
 
 
 async def test_a_duplicate_is_told_to_nobody():

@@ -44,6 +44,8 @@ from claw_actors.storage.records import DeadLetter, RowChange, WorkflowRow
 from claw_actors.storage.sqlite import SQLiteStorage
 from claw_actors.testing.conformance.driving import image
 from claw_actors.testing.conformance.samples import (
+    a_child,
+    a_child_entry,
     a_row,
     a_send,
     a_start,
@@ -98,6 +100,7 @@ rows = st.builds(
     created_at=times,
     completed_at=maybe_times,
     parent=st.none() | ids,
+    parent_op=st.sampled_from((None, "k/x", "j/x")),
     on_close=st.sampled_from(("wait", "wait", "abandon")),
     metadata=labels,
 )
@@ -244,6 +247,25 @@ def advances_that_send(draw, known):
 
 
 @st.composite
+def advances_that_start(draw, known):
+    """Draw an advance that starts children, some of them not for the first time."""
+    advance = draw(advances_that_send(known) if draw(st.booleans()) else advances(known))
+    started = tuple(
+        a_child(
+            draw(ids),
+            parent=advance.id,
+            name=draw(COLUMNS["name"]),
+            value=draw(st.sampled_from((b"1", b"2"))),
+            run_key=draw(st.sampled_from("kkj")),
+            on_close=draw(st.sampled_from(("wait", "abandon"))),
+        )
+        for _ in range(draw(st.integers(1, 2)))
+    )
+    entries = draw(st.permutations((*advance.entries, *[a_child_entry()] * len(started))))
+    return attrs.evolve(advance, entries=tuple(entries), children=started)
+
+
+@st.composite
 def claims(draw, known):
     wave = draw(st.lists(known.targets, max_size=4))
     lives = tuple((pk, mostly(draw, life, st.integers(0, 2))) for pk, _, life, _, _ in wave)
@@ -303,7 +325,12 @@ def operations(known):
         creates(known), workflow_saves(known), task_saves(known), deletes(known), sends(known)
     )
     atomic = st.lists(parts, max_size=4).map(lambda chosen: Atomic(tuple(chosen)))
-    advancing = (advances(known), advances(known), advances_that_send(known))
+    advancing = (
+        advances(known),
+        advances(known),
+        advances_that_send(known),
+        advances_that_start(known),
+    )
     return st.one_of(*advancing, claims(known), steers(known), parts, atomic)
 
 

@@ -15,14 +15,15 @@ import attrs
 import pytest
 
 from claw_actors._core.journal import EntryKind
-from claw_actors._core.lifecycle import TERMINAL, Event
+from claw_actors._core.lifecycle import TERMINAL, UNFINISHED, Event, Status
 from claw_actors.errors import (
     ClawError,
     DuplicateKeyError,
     StaleWriteError,
     WorkflowClosedError,
 )
-from claw_actors.storage.memory import MemoryStorage
+from claw_actors.storage import family
+from claw_actors.storage.memory import MemoryStorage, transaction
 from claw_actors.storage.memory.keys import Keys
 from claw_actors.storage.memory.table import Table
 from claw_actors.storage.model import WorkflowFilter
@@ -31,7 +32,9 @@ from claw_actors.storage.operations import (
     Advanced,
     Atomic,
     Claim,
+    Claimed,
     Create,
+    Created,
     Delete,
     Saved,
     SaveTask,
@@ -437,6 +440,174 @@ class CountsItsOwnMessages(Answering):
         return result
 
 
+class StartsNoChildren(Answering):
+    def answer(self, operation):
+        if not isinstance(operation, Advance) or not operation.children:
+            return super().answer(operation)
+        answer = super().answer(attrs.evolve(operation, children=()))
+        children = tuple(Created(99 + n, 0) for n in range(len(operation.children)))
+        return attrs.evolve(answer, children=children)
+
+
+class StartsChildren(Answering):
+    """Starts children by operations of their own."""
+
+    def answer(self, operation):
+        if not isinstance(operation, Advance) or not operation.children:
+            return super().answer(operation)
+        children = tuple(super(StartsChildren, self).answer(one) for one in operation.children)
+        answer = super().answer(attrs.evolve(operation, children=()))
+        return attrs.evolve(answer, children=children) if isinstance(answer, Advanced) else answer
+
+
+class StartsChildrenInReverse(Answering):
+    def answer(self, operation):
+        if not isinstance(operation, Advance) or not operation.children:
+            return super().answer(operation)
+        answer = super().answer(attrs.evolve(operation, children=operation.children[::-1]))
+        return attrs.evolve(answer, children=answer.children[::-1])
+
+
+class ForgetsParents(Translating):
+    def translate(self, operation):
+        if not isinstance(operation, Advance):
+            return operation
+        return attrs.evolve(operation, children=tuple(map(self.orphaned, operation.children)))
+
+    def orphaned(self, create):
+        return attrs.evolve(create, row=attrs.evolve(create.row, parent=None))
+
+
+class Judging(MemoryStorage):
+    """Judges otherwise what binds a child to its parent: by functions of these names."""
+
+    def commit(self, group):
+        names = {name for name, one in vars(type(self)).items() if isinstance(one, staticmethod)}
+        ours = {name: getattr(self, name) for name in names}
+        kept = {name: getattr(transaction, name) for name in ours}
+        try:
+            vars(transaction).update(ours)
+            return super().commit(group)
+        finally:
+            vars(transaction).update(kept)
+
+
+class TakesAnyoneForTheChild(Judging):
+    @staticmethod
+    def differences(*_):
+        return []
+
+
+class TakesNobodyForTheChild(Judging):
+    @staticmethod
+    def differences(*_):
+        return ["parent"]
+
+
+class IgnoresWhoStartedTheChild(Judging):
+    @staticmethod
+    def differences(create, row, start, _):
+        return family.differences(create, row, start, True)
+
+
+class TellsNobody(Judging):
+    @staticmethod
+    def end_of_child(*_):
+        return None
+
+
+class TellsTheDeaf(Judging):
+    @staticmethod
+    def hears(*_):
+        return True
+
+
+class TellsOnlyWhatRuns(Judging):
+    @staticmethod
+    def hears(parent, _):
+        return parent.status in UNFINISHED
+
+
+class TellsOfEveryEnd(Judging):
+    @staticmethod
+    def end_of_child(row, entries):
+        ended = attrs.evolve(row, parent_op="k-one/x", status=Status.COMPLETED)
+        return family.end_of_child(ended, entries)
+
+    @staticmethod
+    def hears(*_):
+        return True
+
+
+class TellsNoErrors(Judging):
+    @staticmethod
+    def end_of_child(row, entries):
+        return family.end_of_child(row, [attrs.evolve(entry, value=None) for entry in entries])
+
+
+class ReportsToTheSleeping(Judging):
+    @staticmethod
+    def _made_due(record, _):
+        return record
+
+
+class SaysNothingOfTheStuck(Judging):
+    @staticmethod
+    def is_told_of_quarantine(*_):
+        return False
+
+
+class SaysItForEver(Judging):
+    @staticmethod
+    def is_told_of_quarantine(_, after):
+        return family.is_stuck(after)
+
+
+class SaysItOfEveryParent(Judging):
+    @staticmethod
+    def reason_of_parent(parent, stuck):
+        return family.reason_of_parent(attrs.evolve(parent, status=Status.RUNNING), stuck)
+
+
+class TellsOfRefusedEnds(Answering):
+    def answer(self, operation):
+        if isinstance(operation, Advance) and operation.change is not None:
+            record = self._table.get(operation.pk)
+            return super().answer(attrs.evolve(operation, life=record.row.life, expect_n=None))
+        return super().answer(operation)
+
+
+class TellsBehindTheGroup(Judging):
+    """Puts what is told of ends in front of what was sent before."""
+
+    def commit(self, group):
+        ends = [one for one in group if isinstance(one, Advance) and one.change is not None]
+        rest = [one for one in group if one not in ends]
+        results = {id(one): result for one, result in zip(ends, super().commit(ends), strict=True)}
+        results |= {id(one): result for one, result in zip(rest, super().commit(rest), strict=True)}
+        return [results[id(one)] for one in group]
+
+
+class KeepsReasons(Translating):
+    def commit(self, group):
+        reasons = {
+            pk: record.row.reason
+            for operation in group
+            if isinstance(operation, Claim)
+            for pk, _ in operation.lives
+            if (record := self._table.get(pk)) is not None
+        }
+        return [
+            attrs.evolve(
+                result,
+                rows=tuple(attrs.evolve(row, reason=reasons[row.pk]) for row in result.rows),
+            )
+            if isinstance(result, Claimed)
+            else result
+            for result in super().commit(group)
+        ]
+
+
 class KeepsFirstValues(Translating):
     def translate(self, operation):
         if isinstance(operation, Advance) and self._table.get(operation.pk) is not None:
@@ -606,6 +777,15 @@ class AdoptsByName(WithTable):
     class table(Table):  # noqa: N801
         def row(self, record):
             return record.row
+
+
+class AdoptsTheChildrenOfOthers(WithTable):
+    class table(Table):  # noqa: N801
+        def get_visible(self, pk):
+            found = super().get_visible(pk)
+            if found is None and self.has("one"):
+                return self.find("one")
+            return found
 
 
 class ShowsTombstones(MemoryStorage):
@@ -858,6 +1038,35 @@ CONTROLS = [
     (SendsAlongToTheSleeping, "a_waiting_recipient_becomes_due"),
     (SendsNothingAlong, "one_that_is_paused_or_quarantined_keeps_messages"),
     (CountsItsOwnMessages, "one_that_sends_to_itself_is_told_behind_its_own_entries"),
+    (KeepsReasons, "only_the_reason_of_what_was_pending_is_over"),
+    (ForgetsParents, "a_child_is_started_with_its_parents_progress"),
+    (StartsChildrenInReverse, "several_children_are_started_in_order"),
+    (ForgetsParents, "several_children_are_started_in_order"),
+    (StartsChildren, "a_taken_id_refuses_the_child_alone"),
+    (StartsChildren, "a_refused_advance_starts_nobody"),
+    (TakesAnyoneForTheChild, "children_and_messages_go_together"),
+    (TakesNobodyForTheChild, "a_child_that_was_started_before_is_that_one"),
+    (TakesAnyoneForTheChild, "what_differs_is_another_child"),
+    (TakesAnyoneForTheChild, "what_was_not_started_by_a_workflow_is_no_child"),
+    (IgnoresWhoStartedTheChild, "a_namesake_of_the_parent_has_its_own_children"),
+    (AdoptsByName, "children_outlive_a_deleted_parent"),
+    (StartsNoChildren, "a_child_can_be_started_anew_once_it_was_deleted"),
+    (TellsNobody, "the_end_of_a_child_is_told_to_its_parent"),
+    (TellsNoErrors, "a_failed_child_tells_its_error"),
+    (ReportsToTheSleeping, "a_parent_that_waits_becomes_due"),
+    (TellsTheDeaf, "who_cannot_hear_is_told_nothing"),
+    (TellsOnlyWhatRuns, "who_cannot_hear_is_told_nothing"),
+    (AdoptsTheChildrenOfOthers, "a_parent_that_is_gone_refuses_nothing"),
+    (TellsTheDeaf, "another_run_of_the_parent_is_told_nothing"),
+    (TellsOfEveryEnd, "only_an_end_is_told"),
+    (TellsOfEveryEnd, "who_was_not_started_by_a_workflow_tells_nobody"),
+    (TellsOfRefusedEnds, "a_refused_end_is_told_to_nobody"),
+    (TellsBehindTheGroup, "ends_take_their_place_among_what_arrives"),
+    (SaysNothingOfTheStuck, "a_parent_says_which_child_is_stuck"),
+    (SaysItOfEveryParent, "only_a_parent_that_goes_on_says_so"),
+    (SaysItForEver, "a_stuck_child_that_ends_is_told_like_any_other"),
+    (TellsNobody, "one_that_is_terminated_is_told_like_any_other"),
+    (SaysItForEver, "one_that_is_terminated_is_stuck_no_more"),
     (KeepsFirstValues, "a_value_is_what_was_set_last"),
     (ListsValuesAsSet, "values_are_listed_by_key"),
     (FoldsKeysOfValues, "values_are_kept_byte_for_byte"),

@@ -1,4 +1,4 @@
-"""Why a message could not be sent, recorded and raised again."""
+"""Why a message could not be sent, or a child not be started, recorded and raised again."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import pytest
 
 from claw_actors._core.journal import Entry, EntryKind, EntryStatus, message
 from claw_actors.errors import (
+    DuplicateKeyError,
     NotFoundError,
     SerializationError,
     StorageCorruptError,
     WorkflowClosedError,
 )
-from claw_actors.storage.operations import Advance, Advanced, Send, Sent
+from claw_actors.storage.operations import Advance, Advanced, Created, Send, Sent
 from claw_actors.storage.refusals import decode_refusal, encode_refusal
+from claw_actors.testing.conformance.samples import a_child
 
 REFUSALS = [
     NotFoundError("workflow", "order-1"),
     WorkflowClosedError("order-1", "completed"),
     StorageCorruptError("claw_workflow of x.db", "it fails its checksum", "restore a backup"),
+    DuplicateKeyError("order-1"),
+    DuplicateKeyError("order-1", ("workflow", "parent")),
 ]
 
 
@@ -37,6 +41,8 @@ def test_these_bytes_are_stored_and_so_frozen():
         b'["not_found","workflow","order-1"]',
         b'["closed","order-1","completed"]',
         b'["corrupt","claw_workflow of x.db","it fails its checksum","restore a backup"]',
+        b'["duplicate","order-1"]',
+        b'["duplicate","order-1","workflow","parent"]',
     ]
 
 
@@ -48,7 +54,18 @@ def test_text_that_is_no_unicode_is_kept_readable():
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\xff", b"{}", b"[]", b'["other"]', b'["closed","a"]', b'["closed","a",5]', b"null"],
+    [
+        b"",
+        b"\xff",
+        b"{}",
+        b"[]",
+        b'["other"]',
+        b'["closed","a"]',
+        b'["closed","a",5]',
+        b"null",
+        b'["duplicate"]',
+        b'["duplicate",1]',
+    ],
 )
 def test_what_is_no_refusal_is_told(data):
     """Damage, or the writing of a newer version."""
@@ -79,6 +96,22 @@ def test_messages_and_their_entries_must_be_as_many(kinds):
     advance = Advance(1, "one", 1, entries, sends=(Send("x", message("t", 0.0, None)),))
     with pytest.raises(AssertionError):
         advance.recorded((None,))
+
+
+def test_refusals_of_children_are_recorded_beside_those_of_messages():
+    """Each kind has its own order."""
+    entries = (entry("a", EntryKind.CHILD), entry("b"), entry("c", EntryKind.CHILD))
+    sends, children = (Send("x", message("t", 0.0, None)),), (a_child("c1"), a_child("c2"))
+    advance = Advance(1, "one", 1, entries, sends=sends, children=children)
+    first, send, second = advance.recorded((None,), (None, REFUSALS[3]))
+    assert (first, send) == entries[:2]
+    assert (second.status, second.value) == (EntryStatus.FAILED, encode_refusal(REFUSALS[3]))
+
+
+def test_an_answer_tells_which_children_were_refused():
+    """One that existed is none of them."""
+    answer = Advanced(2, children=(Created(2, 0), REFUSALS[3], Created(3, 0, existed=True)))
+    assert answer.refused_children == (None, REFUSALS[3], None)
 
 
 def test_an_answer_tells_its_refusals_in_place():

@@ -13,11 +13,13 @@ from claw_actors._core.journal import EntryStatus, message
 from claw_actors._core.lifecycle import Status
 from claw_actors.errors import ClawError, StorageCorruptError
 from claw_actors.storage.model import WorkflowFilter
-from claw_actors.storage.operations import Advance, Create, SaveWorkflow, Send
+from claw_actors.storage.operations import Advance, Advanced, Create, SaveWorkflow, Send
 from claw_actors.storage.records import RowChange
 from claw_actors.storage.refusals import decode_refusal
 from claw_actors.storage.sqlite import SQLiteStorage, rows
 from claw_actors.testing.conformance.samples import (
+    a_child,
+    a_child_entry,
     a_row,
     a_send,
     a_start,
@@ -142,6 +144,67 @@ def test_a_message_to_a_damaged_workflow_is_an_outcome_for_its_sender(two, raw):
     [loaded] = two.load([2])
     assert loaded.entries[1].status is EntryStatus.FAILED
     assert vars(decode_refusal(loaded.entries[1].value)) == vars(refusal)
+
+
+def starting(pk=2, id="two", child="one"):
+    """Make a workflow start a child whose id is taken."""
+    return Advance(pk, id, 0, (a_child_entry(),), children=(a_child(child, parent=id),))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE claw_workflow SET reason = 'changed' WHERE pk = 1",
+        "UPDATE claw_journal SET value = x'00' WHERE wf = 1 AND n = 0",
+        "DELETE FROM claw_journal WHERE wf = 1 AND n = 0",
+    ],
+)
+def test_a_child_whose_id_belongs_to_a_damaged_workflow_is_refused(two, raw, damage):
+    """Nobody can tell whether it is that one; it is an outcome for who starts it."""
+    raw(damage)
+    two.open()
+    [answer] = two.commit([starting()])
+    [refusal] = answer.children
+    assert isinstance(refusal, StorageCorruptError)
+    assert refusal.__traceback__ is None
+    [loaded] = two.load([2])
+    assert vars(decode_refusal(loaded.entries[1].value)) == vars(refusal)
+
+
+def a_family(two):
+    """Let the second one start two children."""
+    two.open()
+    children = (a_child("a", parent="two"), a_child("b", parent="two"))
+    entries_ = tuple(a_child_entry(f"c#{n}") for n in range(2))
+    change = RowChange(status=Status.RUNNING)
+    [answer] = two.commit([Advance(2, "two", 0, entries_, change=change, children=children)])
+    return [created.pk for created in answer.children]
+
+
+def test_a_child_ends_although_its_parent_is_damaged(two, raw, caplog):
+    """Nobody is told, and it is logged."""
+    child, _ = a_family(two)
+    two.close()
+    raw("UPDATE claw_workflow SET reason = 'changed' WHERE pk = 2")
+    two.open()
+    change = RowChange(status=Status.COMPLETED)
+    [answer] = two.commit([Advance(child, "a", 1, (an_end(),), change=change)])
+    assert answer == Advanced(1)
+    assert "not told of the end of a child" in caplog.text
+    assert two.get_workflow("a").row.status is Status.COMPLETED
+
+
+def test_a_damaged_child_is_not_named_as_the_one_that_is_stuck(two, raw):
+    """What it says cannot be trusted; the parent does not go on saying it either."""
+    first, second = a_family(two)
+    stuck = RowChange(status=Status.QUARANTINED, reason="it crashed")
+    two.commit([Advance(pk, id, 1, change=stuck) for pk, id in ((first, "a"), (second, "b"))])
+    assert two.get_workflow("two").row.reason == "child 'a' is quarantined: it crashed"
+    two.close()
+    raw(f"UPDATE claw_workflow SET reason = 'changed' WHERE pk = {first}")
+    two.open()
+    two.commit([Advance(second, "b", 1, change=RowChange(status=Status.PENDING))])
+    assert two.get_workflow("two").row.reason is None
 
 
 def reseal(raw, table, where, **changes):

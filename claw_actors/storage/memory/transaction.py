@@ -15,6 +15,14 @@ from ...errors import (
     StaleWriteError,
     WorkflowClosedError,
 )
+from ..family import (
+    differences,
+    end_of_child,
+    hears,
+    is_stuck,
+    is_told_of_quarantine,
+    reason_of_parent,
+)
 from ..operations import (
     Advance,
     Advanced,
@@ -27,6 +35,7 @@ from ..operations import (
     Delete,
     Deleted,
     Operation,
+    Reported,
     Result,
     Saved,
     SaveTask,
@@ -37,12 +46,12 @@ from ..operations import (
     Steered,
 )
 from ..records import RowChange, StoredValue, WorkflowRow
-from ..refusals import SEND_REFUSALS, SendRefusal
+from ..refusals import CHILD_REFUSALS, SEND_REFUSALS, ChildRefusal, SendRefusal
 from .journal import Journal
 from .table import Record, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Transaction"]
 
@@ -65,6 +74,13 @@ def _with_belongings(record: Record, advance: Advance) -> Record:
         values={**record.values, **values},
         dead_letters=record.dead_letters + letters,
     )
+
+
+def _made_due(record: Record, at: float) -> Record:
+    """Return a record that has got something from outside: if it waits, it is due."""
+    if record.row.status is not Status.WAITING:
+        return record
+    return attrs.evolve(record, row=RowChange(wake_at=at).apply(record.row))
 
 
 def _with_open_tasks(record: Record, open_tasks: Mapping[str, OpenTask]) -> Record:
@@ -144,28 +160,75 @@ class Transaction:
             for op in operation.closed:
                 kept.pop(op, None)
             record = _with_open_tasks(record, kept)
+        before = record
         if (change := operation.change_of(record.row)) is not None:
             record = attrs.evolve(record, row=_changed(record.row, change))
         if operation.values or operation.dead_letters:
             record = _with_belongings(record, operation)
-        if operation.sends:
-            return self._send_along(operation, record)
-        record = record.with_entries(operation.entries)
-        self._table.put(operation.pk, record)
-        return Advanced(record.last_n)
+        if operation.sends or operation.children:
+            advanced = self._advance_along(operation, record)
+        else:
+            record = record.with_entries(operation.entries)
+            self._table.put(operation.pk, record)
+            advanced = Advanced(record.last_n)
+        if operation.change is None or record.parent_pk is None:
+            return advanced
+        told = self._tell_parent(before, record, operation.entries)
+        return attrs.evolve(advanced, reported=told)
 
-    def _send_along(self, operation: Advance, record: Record) -> Advanced:
-        """Write the entries of an advance, and what it sends."""
+    def _advance_along(self, operation: Advance, record: Record) -> Advanced:
+        """Write the entries of an advance, what it sends, and the children that it starts."""
         # One that sends to itself is told as what it is from now on.
         self._table.put(operation.pk, record)
         taken = [self._try_to_admit(send) for send in operation.sends]
         refusals = [one if isinstance(one, SEND_REFUSALS) else None for one in taken]
-        record = self._append(operation.pk, operation.recorded(refusals))
+        children = [self._start_child(operation.pk, create) for create in operation.children]
+        refused = [one if isinstance(one, CHILD_REFUSALS) else None for one in children]
+        record = self._append(operation.pk, operation.recorded(refusals, refused))
         sent = [
             Sent(one, self._append(one, (send.entry,)).last_n) if isinstance(one, int) else one
             for one, send in zip(taken, operation.sends, strict=True)
         ]
-        return Advanced(record.last_n, tuple(sent))
+        return Advanced(record.last_n, tuple(sent), tuple(children))
+
+    def _start_child(self, parent_pk: int, create: Create) -> Created | ChildRefusal:
+        """Create a child, or find it there."""
+        id = create.row.id
+        assert id is not None
+        if not self._table.has(id):
+            return self._create(create)
+        found = self._table.find(id)
+        is_sibling = found.parent_pk == parent_pk
+        if differs := differences(create, found.row, found.entries[0], is_sibling):
+            return DuplicateKeyError(id, differs)
+        return Created(found.row.pk, 0, existed=True)
+
+    def _tell_parent(
+        self, before: Record, after: Record, entries: Sequence[Entry]
+    ) -> Reported | None:
+        """Let the parent know of a child's end, and why it has to go on waiting."""
+        pk = after.parent_pk
+        parent = None if pk is None else self._table.get_visible(pk)
+        if parent is None:
+            return None
+        pk, id = parent.row.pk, parent.row.id
+        assert id is not None
+        if is_told_of_quarantine(before.row, after.row):
+            reason = reason_of_parent(parent.row, self._first_stuck(pk))
+            if reason != parent.row.reason:
+                parent = attrs.evolve(parent, row=_changed(parent.row, RowChange(reason=reason)))
+                self._table.put(pk, parent)
+        entry = end_of_child(after.row, entries)
+        if entry is None or not hears(parent.row, after.row):
+            return None
+        self._table.put(pk, _made_due(parent, entry.at))
+        n = self._append(pk, (entry,)).last_n
+        return Reported(pk, id, attrs.evolve(entry, n=n))
+
+    def _first_stuck(self, parent_pk: int) -> WorkflowRow | None:
+        """Return the oldest child of a workflow that keeps it waiting in quarantine."""
+        stuck = (record.row for record in self._table.children(parent_pk) if is_stuck(record.row))
+        return next(stuck, None)
 
     def _append(self, pk: int, entries: tuple[Entry, ...]) -> Record:
         before = self._table.get(pk)
@@ -185,7 +248,7 @@ class Transaction:
                 continue
             change = RowChange(
                 status=Status.RUNNING,
-                reason=None,
+                reason=None if row.status is Status.PENDING else row.reason,
                 wake_at=None,
                 life=life + 1,
                 recoveries=row.recoveries + operation.counted,
@@ -224,16 +287,14 @@ class Transaction:
             raise WorkflowClosedError(operation.id, record.row.status)
         if key is not None:
             record = attrs.evolve(record, keys=record.keys.add(key))
-        if record.row.status is Status.WAITING:
-            due = RowChange(wake_at=operation.entry.at)
-            record = attrs.evolve(record, row=due.apply(record.row))
-        self._table.put(record.row.pk, record)
+        self._table.put(record.row.pk, _made_due(record, operation.entry.at))
         return record.row.pk
 
     def _steer(self, operation: Steer) -> Steered:
         root = self._table.find(operation.id)
         operation.check(root.row)
         changed: list[tuple[WorkflowRow, int]] = []
+        reported: list[Reported] = []
         for record in self._table.family(root):
             change = operation.change_of(record.row)
             if change is None:
@@ -245,7 +306,9 @@ class Transaction:
                 steered = _with_open_tasks(steered, {})
             self._table.put(record.row.pk, steered)
             changed.append((self._table.row(steered), steered.last_n))
-        return Steered(tuple(changed))
+            if (told := self._tell_parent(record, steered, (operation.entry,))) is not None:
+                reported.append(told)
+        return Steered(tuple(changed), tuple(reported))
 
     def _save_workflow(self, operation: SaveWorkflow) -> Saved:
         record = self._table.find(operation.id)

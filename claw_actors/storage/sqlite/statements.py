@@ -46,6 +46,10 @@ SELECT_WORKFLOW_BY_PK: Final = f"{_SELECT_WORKFLOW} WHERE w.pk = ? AND w.id IS N
 SELECT_FAMILY: Final = """
 SELECT pk FROM claw_workflow
 WHERE parent = ? AND on_close <> 'abandon' AND id IS NOT NULL ORDER BY pk"""
+SELECT_STUCK: Final = (
+    f"{_SELECT_WORKFLOW} WHERE w.parent = ? AND +w.status = 'quarantined' AND +w.id IS NOT NULL"
+    " AND w.parent_op IS NOT NULL AND w.on_close <> 'abandon' ORDER BY w.pk LIMIT 1"
+)
 SELECT_PK: Final = "SELECT pk FROM claw_workflow WHERE id = ?"
 SELECT_REVISION: Final = "SELECT pk, revision FROM claw_workflow WHERE id = ?"
 SELECT_LAST_PK: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'claw_workflow'"

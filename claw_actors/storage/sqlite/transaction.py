@@ -13,6 +13,8 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, assert_never
 
+import attrs
+
 from ..._core.journal import Entry, EntryKind, effective
 from ..._core.lifecycle import TERMINAL, Event, Status, allowed
 from ...errors import (
@@ -35,6 +37,7 @@ from ..operations import (
     Delete,
     Deleted,
     Operation,
+    Reported,
     Result,
     Saved,
     SaveTask,
@@ -45,10 +48,11 @@ from ..operations import (
     Steered,
 )
 from ..records import RowChange, StoredValue, WorkflowRow
-from ..refusals import SEND_REFUSALS, SendRefusal
+from ..refusals import CHILD_REFUSALS, SEND_REFUSALS, ChildRefusal, SendRefusal
 from . import statements
 from .belongings import letter_values, value_values
 from .deletion import delete_step
+from .family import Family
 from .journal import Head, Journal
 from .rows import Stored, Values, read_entry, task_values, workflow_values
 from .workflows import WorkflowTable
@@ -69,6 +73,7 @@ class Transaction:
         self._where = where
         self._journal = Journal(connection)
         self._workflows = WorkflowTable(connection, where)
+        self._family = Family(connection, where, self._journal, self._workflows)
 
     # -- the frame ------------------------------------------------------------------------------
 
@@ -182,16 +187,23 @@ class Transaction:
             self._connection.executemany(
                 statements.DELETE_TASK, [(pk, head.run, op) for op in operation.closed]
             )
+        row = None
         if operation.change is not None:
             assert stored is not None
             change = operation.change_of(stored.row)
             assert change is not None
-            head.life = self._workflows.change(stored, change).life
+            row = self._workflows.change(stored, change)
+            head.life = row.life
         if operation.values or operation.dead_letters:
             self._save_belongings(operation)
-        if operation.sends:
-            return self._send_along(operation, head)
-        return Advanced(self._journal.append(pk, head, operation.entries))
+        if operation.sends or operation.children:
+            advanced = self._advance_along(operation, head)
+        else:
+            advanced = Advanced(self._journal.append(pk, head, operation.entries))
+        if row is None or stored is None or stored.parent_pk is None:
+            return advanced
+        reported = self._family.tell_parent(stored, row, operation.entries)
+        return attrs.evolve(advanced, reported=reported)
 
     def _save_belongings(self, operation: Advance) -> None:
         """Set values, and put letters aside."""
@@ -201,17 +213,27 @@ class Transaction:
         letters = [letter_values(pk, letter) for letter in operation.dead_letters]
         self._connection.executemany(statements.INSERT_LETTER, letters)
 
-    def _send_along(self, operation: Advance, head: Head) -> Advanced:
-        """Write the entries of an advance, and what it sends."""
+    def _advance_along(self, operation: Advance, head: Head) -> Advanced:
+        """Write the entries of an advance, what it sends, and the children that it starts."""
         taken = [self._try_to_admit(send) for send in operation.sends]
         refusals = [one if isinstance(one, SEND_REFUSALS) else None for one in taken]
-        # No other head was looked for since this one was, so it is still the one that is known.
-        n = self._journal.append(operation.pk, head, operation.recorded(refusals))
+        children = [self._try_to_start(operation.pk, create) for create in operation.children]
+        refused = [one if isinstance(one, CHILD_REFUSALS) else None for one in children]
+        # Heads of children have come since this one was looked for, and it may have made room.
+        head = self._journal.begin(operation.pk, head)
+        n = self._journal.append(operation.pk, head, operation.recorded(refusals, refused))
         sent = [
             self._deliver(one, send) if isinstance(one, Stored) else one
             for one, send in zip(taken, operation.sends, strict=True)
         ]
-        return Advanced(n, tuple(sent))
+        return Advanced(n, tuple(sent), tuple(children))
+
+    def _try_to_start(self, parent_pk: int, create: Create) -> Created | ChildRefusal:
+        """Create a child, or find it there."""
+        try:
+            return self._family.find_child(parent_pk, create) or self._create(create)
+        except CHILD_REFUSALS as refusal:
+            return refusal.with_traceback(None)
 
     def _claim(self, operation: Claim) -> Claimed:
         claimed: dict[int, Stored] = {}
@@ -271,15 +293,15 @@ class Transaction:
             raise WorkflowClosedError(operation.id, row.status)
         if key is not None:
             self._connection.execute(statements.INSERT_KEY, (row.pk, key))
-        if row.status is Status.WAITING:
-            self._workflows.change(stored, RowChange(wake_at=operation.entry.at))
+        self._workflows.make_due(stored, operation.entry.at)
         return stored
 
     def _steer(self, operation: Steer) -> Steered:
         root = self._workflows.find(operation.id)
         operation.check(root.row)
         changed: list[tuple[WorkflowRow, int]] = []
-        for stored in self._family(root):
+        reported: list[Reported] = []
+        for stored in self._below(root):
             change = operation.change_of(stored.row)
             if change is None:
                 continue
@@ -289,9 +311,12 @@ class Transaction:
             if row.status in TERMINAL:
                 self._connection.execute(statements.DELETE_TASKS, (row.pk, head.run))
             changed.append((row, self._journal.append(row.pk, head, (operation.entry,))))
-        return Steered(tuple(changed))
+            told = self._family.tell_parent(stored, row, (operation.entry,))
+            if told is not None:
+                reported.append(told)
+        return Steered(tuple(changed), tuple(reported))
 
-    def _family(self, root: Stored) -> Generator[Stored, None, None]:
+    def _below(self, root: Stored) -> Generator[Stored, None, None]:
         """Yield a workflow and all below it that were not abandoned, parents before children."""
         found = deque([root])
         while found:
@@ -365,7 +390,7 @@ class Transaction:
 def _claim_row(row: WorkflowRow, claim: Claim) -> WorkflowRow:
     change = RowChange(
         status=Status.RUNNING,
-        reason=None,
+        reason=None if row.status is Status.PENDING else row.reason,
         wake_at=None,
         life=row.life + 1,
         recoveries=row.recoveries + claim.counted,

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from ..._core.lifecycle import Status
 from ...errors import NotFoundError
 from ..records import RowChange, WorkflowRow
 from . import statements
@@ -98,6 +99,11 @@ class WorkflowTable:
             )
             self._label(after.pk, after.metadata)
         return after
+
+    def make_due(self, stored: Stored, at: float) -> None:
+        """It has got something from outside: if it waits, it is due."""
+        if stored.row.status is Status.WAITING:
+            self.change(stored, RowChange(wake_at=at))
 
     def claim(self, claimed: Sequence[Stored]) -> None:
         """Write the columns that a claim changes, of a whole wave."""

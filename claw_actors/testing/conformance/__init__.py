@@ -18,7 +18,8 @@ The cases, by topic:
 
 - ``creating``, ``advancing``, ``claiming``, ``sending``, ``steering``, ``saving``, ``deleting``:
   the operations.
-- ``messaging``, ``publishing``, ``discarding``: what an ``Advance`` brings along.
+- ``messaging``, ``publishing``, ``discarding``, ``parenting``: what an ``Advance`` brings along.
+- ``reporting``: what a parent is told of its children.
 - ``grouping``: several of them in one commit, and ``Atomic``.
 - ``finding``, ``listing``, ``recovering``: the reads.
 - ``values``: what must come back as it was given.
@@ -38,8 +39,10 @@ from . import (
     lifetimes,
     listing,
     messaging,
+    parenting,
     publishing,
     recovering,
+    reporting,
     saving,
     sending,
     steering,
@@ -60,6 +63,8 @@ CASES: tuple[Case, ...] = cases_of(
     publishing,
     discarding,
     steering,
+    parenting,
+    reporting,
     saving,
     deleting,
     grouping,

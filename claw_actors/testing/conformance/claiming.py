@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 @case
 def a_claimed_row_begins_a_life(backend: Backend) -> None:
     """It runs, in the next life, with nothing left of its wait, and is answered as it now is."""
-    row = attrs.evolve(a_row(status=Status.WAITING, wake_at=50.0, life=2), reason="asleep")
+    row = a_row(status=Status.WAITING, wake_at=50.0, life=2)
     pk = create(backend, row)
     answer = do(backend, Claim(((pk, 2),), 77.5, counted=False), Claimed)
     expected = attrs.evolve(
         row,
         pk=pk,
         status=Status.RUNNING,
-        reason=None,
         wake_at=None,
         started_at=77.5,
         life=3,
@@ -35,6 +34,16 @@ def a_claimed_row_begins_a_life(backend: Backend) -> None:
     )
     assert answer.rows == (expected,)
     assert backend.get_workflow("one").row == expected
+
+
+@case
+def only_the_reason_of_what_was_pending_is_over(backend: Backend) -> None:
+    """Of one that crashed it was the crash; who ran or waited is kept by the same as before."""
+    for status in (Status.PENDING, Status.RUNNING, Status.WAITING):
+        row = attrs.evolve(a_row(status.value, status=status), reason="why")
+        pk = create(backend, row)
+        [claimed] = do(backend, Claim(((pk, 0),), 1.0, counted=False), Claimed).rows
+        assert claimed.reason == (None if status is Status.PENDING else "why")
 
 
 @case

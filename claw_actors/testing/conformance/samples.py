@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
+from ..._core.identity import digest, parent_op
 from ..._core.journal import Entry, EntryKind, EntryStatus, OpenTask, message
 from ..._core.lifecycle import Status
+from ...storage.operations import Create
 from ...storage.records import WorkflowRow
 
 if TYPE_CHECKING:
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BEGUN",
     "a_cancel",
+    "a_child",
+    "a_child_entry",
     "a_message",
     "a_row",
     "a_send",
@@ -97,6 +103,29 @@ def a_message(
 def a_send(op: str = "send", *, after: int = 0) -> Entry:
     """Make the entry of a message that was sent to another workflow."""
     return Entry(op, "send", EntryKind.SEND, EntryStatus.OK, BEGUN + 3, after=after)
+
+
+def a_child(
+    id: str = "child",
+    *,
+    parent: str = "one",
+    op: str = "pack",
+    name: str = "pack",
+    value: bytes = b"{}",
+    on_close: str = "wait",
+    run_key: str | None = None,
+    status: Status = Status.RUNNING,
+) -> Create:
+    """Make what starts a child of a parent made by :func:`a_row`."""
+    run_key = a_row(parent).run_key if run_key is None else run_key
+    row = a_row(id, name=name, parent=parent, life=1, status=status)
+    row = attrs.evolve(row, parent_op=parent_op(run_key, op), on_close=on_close)
+    return Create(row, (attrs.evolve(a_start(value), digest=digest(value)),))
+
+
+def a_child_entry(op: str = "pack", *, after: int = 0) -> Entry:
+    """Make the entry of a child that was started."""
+    return Entry(op, "pack", EntryKind.CHILD, EntryStatus.OK, BEGUN + 3, after=after, value=b"1")
 
 
 def an_end(
