@@ -63,7 +63,14 @@ __all__ = [
 
 
 class ClawError(Exception):
-    """Base of every error of claw_actors; catch it to catch them all."""
+    """Base of every error of claw_actors; catch it to catch them all.
+
+    Attributes:
+        entry_n: of one that a workflow's journal has recorded, and that every replay raises again:
+            the number of its entry; 0 of any other.
+    """
+
+    entry_n: int = 0
 
     def __copy__(self) -> Self:
         # `BaseException` would call the class with the message, and ours take what it is made of.
@@ -437,7 +444,6 @@ class TaskFailedError(ClawError):
         name: the task's name.
         attempts: how many attempts ended.
         error: type names, message and traceback of the last attempt's exception.
-        entry_n: the number of the journal entry that says so.
     """
 
     def __init__(

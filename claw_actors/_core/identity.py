@@ -20,6 +20,7 @@ __all__ = [
     "is_valid_name",
     "parent_op",
     "run_key_of",
+    "send_key",
 ]
 
 DIGEST_BYTES = 16
@@ -65,6 +66,15 @@ def parent_op(run_key: str, op: str) -> str:
 def run_key_of(parent_op: str) -> str:
     """Return the run that :func:`parent_op` names."""
     return parent_op.partition("/")[0]
+
+
+def send_key(workflow_id: str, run_key: str, op: str) -> str:
+    """Name one message of one run to its receiver, which takes each name once.
+
+    So a message whose sending was voided, and that is sent again, is received once.
+    """
+    whole = idempotency_key(workflow_id, run_key, op).encode()
+    return "/send/" + hashlib.blake2b(whole, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def derive_seed(seed: int, path: str, purpose: str) -> int:

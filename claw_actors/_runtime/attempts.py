@@ -103,12 +103,17 @@ class Attempts:
     def note_replayed(self, entry: Entry, data: bytes) -> None:
         """Take note that a task was skipped, and whether it was asked for with other arguments."""
         self._counts.replayed += 1
+        self.compare(entry, data)
+
+    def compare(self, entry: Entry, data: bytes) -> None:
+        """Take note if something that is recorded was asked for with other arguments."""
         if entry.digest is not None and entry.digest != digest(data):
             self._counts.changed_arguments += 1
             _log.warning(
-                "workflow %s: task %s was recorded with other arguments than the code gives now;"
+                "workflow %s: %s %s was recorded with other arguments than the code gives now;"
                 " its recorded outcome stands",
                 self._sequencer.id,
+                entry.kind,
                 entry.op,
             )
 

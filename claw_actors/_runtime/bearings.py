@@ -38,6 +38,7 @@ class Surroundings:
     Attributes:
         attempts: what runs task bodies.
         rollback: what undoes their effects if the workflow fails.
+        run_key: what the keys for the outside world derive from.
         seed: what all their random numbers derive from.
         failures: classes of exceptions that fail the workflow; others are crashes.
         message_counts: what became of messages, counted for the whole runtime.
@@ -45,6 +46,7 @@ class Surroundings:
 
     attempts: Attempts
     rollback: Rollback
+    run_key: str
     seed: int
     failures: tuple[type[Exception], ...]
     message_counts: MessageCounts

@@ -308,7 +308,7 @@ class Cells:
             cell.workflow,
             sequencer,
             attempts,
-            row.seed,
+            row,
             past,
             self._codec,
             self.message_counts,

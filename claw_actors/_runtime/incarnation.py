@@ -25,6 +25,7 @@ from ..errors import (
 from ..storage.codec import Codec, encode_error
 from ..storage.operations import Advance
 from ..storage.records import RowChange
+from ..storage.refusals import SEND_REFUSALS
 from ..task_context import Place, place
 from .bearings import Surroundings
 from .context import Context
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from ..definitions import Workflow
+    from ..storage.records import WorkflowRow
     from .attempts import Attempts
     from .inbox import MessageCounts
     from .sequencer import Sequencer
@@ -65,9 +67,9 @@ _CANCELLED = _Outcome(Event.CANCEL, EntryStatus.CANCELLED, None)
 
 
 def _fatal_entry(error: BaseException) -> int | None:
-    """Find the entry of the first task failure behind an error, so that a retry can void it."""
-    failed = [one.entry_n for one in behind(error) if isinstance(one, TaskFailedError)]
-    return min(failed, default=None)
+    """Find the entry of the first recorded failure behind an error, so that a retry can void it."""
+    recorded = [one.entry_n for one in behind(error) if isinstance(one, ClawError)]
+    return min((n for n in recorded if n), default=None)
 
 
 def _failed(error: Exception) -> _Outcome:
@@ -89,7 +91,7 @@ class Incarnation:
         workflow: Workflow[..., object],
         sequencer: Sequencer,
         attempts: Attempts,
-        seed: int,
+        row: WorkflowRow,
         past: Past,
         codec: Codec,
         message_counts: MessageCounts,
@@ -97,10 +99,14 @@ class Incarnation:
         self.sequencer = sequencer
         self._workflow = workflow
         self._strand = Strand(sequencer)
-        # What fails the workflow at once; any other exception is a crash.
-        self._failures = (TaskFailedError, DeadlineExceededError, *workflow.all_failures)
+        # What fails the workflow at once, as a respawn would come to the same end; any other
+        # exception is a crash.
+        recorded = (TaskFailedError, DeadlineExceededError, *SEND_REFUSALS)
+        self._failures = (*recorded, *workflow.all_failures)
         self._rollback = Rollback(sequencer, attempts)
-        surroundings = Surroundings(attempts, self._rollback, seed, self._failures, message_counts)
+        surroundings = Surroundings(
+            attempts, self._rollback, row.run_key, row.seed, self._failures, message_counts
+        )
         self._context = Context(self._strand, surroundings)
         self._past = past
         self._codec = codec

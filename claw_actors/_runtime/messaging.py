@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TypeVar, cast, overload
 
 from .._core.failures import describe
+from .._core.identity import digest, send_key
+from .._core.journal import Entry, EntryKind, EntryStatus, message
 from ..errors import DeadlineExceededError, SerializationError
+from ..storage.operations import Send
 from ..storage.records import DeadLetter
-from ..storage.validation import check_printable
+from ..storage.refusals import decode_refusal
+from ..storage.validation import check_id, check_printable
 from .bearings import Bearings
 from .instants import checked_length
+from .operation import Operation
 from .scopes import CancelScope, open_deadline
-
-if TYPE_CHECKING:
-    from .._core.journal import Entry
 
 __all__ = ["Messaging"]
 
@@ -26,6 +29,70 @@ _log = logging.getLogger("claw_actors.workflows")
 
 class Messaging(Bearings):
     """The operations of a context that have to do with messages."""
+
+    async def send(
+        self, workflow_id: str, topic: str, payload: object, *, idempotency_key: str | None = None
+    ) -> None:
+        """Send a message to another workflow, or to this one; it is durable when this returns.
+
+        Message and checkpoint are in one commit: it is sent once, however often the code is
+        replayed, and once also if a retry of this workflow does it again.
+
+        Args:
+            workflow_id: the receiver.
+            topic: 1 to 200 characters of printable text; ``ctx.receive`` names the same.
+            payload: what task arguments may be; it is read as the type that the receiver names.
+            idempotency_key: 1 to 200 characters of printable text, instead of one that stands for
+                this very operation: the receiver drops a second message with the same key.
+
+        Raises:
+            NotFoundError: there is no such workflow; recorded, the same on every replay. Uncaught
+                it fails the workflow, like a task that failed. So do the next two.
+            WorkflowClosedError: the receiver has ended.
+            StorageCorruptError: what is stored of the receiver cannot be read.
+            InvalidInputError: id, topic or key are not possible.
+            SerializationError, PayloadTooLargeError: the payload cannot be stored.
+            NonDeterminismError: the journal says that something else came here.
+            ContextMisuseError: used from another Trio task, or in a task body.
+
+        Cancelled, nothing was sent. If it was on its way already, this ends as if it had not been
+        cancelled; the next operation raises.
+        """
+        check_id(None, None, workflow_id)
+        check_printable("topic", topic)
+        if idempotency_key is not None:
+            check_printable("idempotency_key", idempotency_key)
+        attempts = self._surroundings.attempts
+        data = attempts.codec.encode_sent(payload, f"message {topic!r} to {workflow_id!r}")
+        strand = self._strand
+        strand.check()
+        asked = strand.asked("send", "send", EntryKind.SEND)
+        key = idempotency_key or send_key(self.workflow_id, self._surroundings.run_key, asked.op)
+        arguments = json.dumps([workflow_id, topic, idempotency_key]).encode() + data
+
+        def begin(operation: Operation) -> None:
+            at = max(self._sequencer.wall(), self._sequencer.now)
+            sent = Send(workflow_id, message(topic, at, data), key)
+            entry = Entry(
+                asked.op,
+                asked.name,
+                asked.kind,
+                EntryStatus.OK,
+                at,
+                asked.after,
+                self._sequencer.life,
+                digest=digest(arguments),
+            )
+            self._sequencer.post(operation, entry, sends=(sent,))
+
+        entry = cast("Entry", await strand.wait(Operation(strand, asked, begin=begin)))
+        attempts.compare(entry, arguments)
+        if entry.status is EntryStatus.FAILED:
+            refusal = decode_refusal(entry.value or b"")
+            refusal.entry_n = entry.n
+            raise refusal
+        if entry.life == self._sequencer.life:
+            self._surroundings.message_counts.sent += 1
 
     @overload
     async def receive(self, topic: str, *, timeout: float | None = None) -> object: ...
@@ -113,19 +180,19 @@ class Messaging(Bearings):
             )
             if not inbox.has(topic):
                 return None
-            message = inbox.take(topic)
-            if message.n in inbox.put_aside:
+            taken = inbox.take(topic)
+            if taken.n in inbox.put_aside:
                 continue
             try:
-                value = codec.decode(message.value or b"null", declared, f"message {topic!r}")
+                value = codec.decode(taken.value or b"null", declared, f"message {topic!r}")
             except SerializationError as error:
-                self._put_aside(message, error)
+                self._put_aside(taken, error)
                 continue
             if not self.is_replaying:
                 self._surroundings.message_counts.received += 1
-            return message, value
+            return taken, value
 
-    def _put_aside(self, message: Entry, error: SerializationError) -> None:
+    def _put_aside(self, letter: Entry, error: SerializationError) -> None:
         """Make a dead letter of a message that does not fit."""
         sequencer = self._sequencer
         # What the sender wrote may be in it: of any length, and with what backends refuse.
@@ -133,10 +200,10 @@ class Messaging(Bearings):
         _log.warning(
             "workflow %s: message %d of topic %r was put aside as a dead letter: %s",
             self.workflow_id,
-            message.n,
-            message.name,
+            letter.n,
+            letter.name,
             reason,
         )
         self._surroundings.message_counts.dead_letters += 1
         at = max(sequencer.wall(), sequencer.now)
-        sequencer.put_aside(message, DeadLetter(message.name, at, reason, message.value))
+        sequencer.put_aside(letter, DeadLetter(letter.name, at, reason, letter.value))

@@ -41,6 +41,8 @@ class Operation:
             it is.
         scope: of a deadline, or a request to cancel: what it cancels. Nobody waits for such an
             operation.
+        begin: of one that is nothing but a write of its own, such as a message that is sent: what
+            posts that write. It cannot be cut short once that is under way, as a task cannot.
         begun: of a task: whether its body was told to run; then only its own entry ends it.
         entry: the entry that ends it, once that is known.
         write: its own entry on its way to storage.
@@ -52,6 +54,7 @@ class Operation:
     deadline: float = math.inf
     length: float = 0.0
     scope: trio.CancelScope | None = None
+    begin: Callable[[Operation], None] | None = None
     begun: bool = False
     entry: Entry | None = None
     write: Write | None = None

@@ -8,7 +8,8 @@ The rules, which make a replay do what the first run did:
    came true, in the order in which they asked; then the owner of the next journal entry, in
    commit order. Task bodies run outside the turn.
 2. The past and the live commits are one queue, served here. A task that was started ends only by
-   its own entry: its outcome, or *cancelled* once its body has unwound. A sleep or a deadline that
+   its own entry: its outcome, or *cancelled* once its body has unwound. So does what is nothing but
+   a write, once that is under way: before, it is taken back. A sleep or a deadline that
    ends otherwise withdraws its write, or gives up its entry. A message goes into the inbox, where
    it may stay. Any other entry that nobody asks for is divergence.
 3. While the past lasts no task body and no timer starts; after it, overdue deadlines in order of
@@ -62,7 +63,7 @@ from .writes import Writes
 if TYPE_CHECKING:
     from .._core.journal import OpenTask
     from ..storage.actor import StorageActor
-    from ..storage.operations import Advance, Result
+    from ..storage.operations import Advance, Result, Send
     from ..storage.records import DeadLetter, WorkflowRow
     from .operation import Awaited
     from .strand import Strand
@@ -308,6 +309,8 @@ class Sequencer:
             operation.begun = True
             operation.strand.wake = outcome.Value(BEGIN)
             self.turns.wake(operation.strand)  # without the turn
+        elif operation.begin is not None:
+            operation.begin(operation)
         else:
             operation.timer = self.timers.at(
                 operation.deadline, lambda: self._timer_due(operation), length=operation.length
@@ -384,11 +387,22 @@ class Sequencer:
 
     # -- writes -----------------------------------------------------------------------------------
 
-    def post(self, operation: Operation, entry: Entry, *, closed: tuple[str, ...] = ()) -> None:
+    def post(
+        self,
+        operation: Operation,
+        entry: Entry,
+        *,
+        closed: tuple[str, ...] = (),
+        sends: tuple[Send, ...] = (),
+    ) -> None:
         """Send an operation's own entry to storage; it is delivered when it is committed."""
+        if operation.begin is not None:
+            self.writes.send_notes()  # what was to be known before this is
         operation.write = self.writes.post(
-            # A timer's write may be withdrawn, and what goes with it would be lost.
-            self.writes.advance(entries=(entry,), closed=closed, with_notes=operation.is_task),
+            # A write that is no task's may be withdrawn, and what goes with it would be lost.
+            self.writes.advance(
+                entries=(entry,), closed=closed, sends=sends, with_notes=operation.is_task
+            ),
             lambda result: self._settle(operation, result),
         )
 
@@ -475,11 +489,19 @@ class Sequencer:
         """
         awaited = strand.operation
         assert awaited is not None
-        if isinstance(awaited, Operation) and awaited.is_task and self.sealed is None:
+        if isinstance(awaited, Operation) and self.sealed is None and self._is_final(awaited):
             return  # it ends by its own entry
         strand.marked, strand.wake = True, wake
         self.close(awaited)
         self.turns.queue(strand)
+
+    def _is_final(self, operation: Operation) -> bool:
+        """Tell whether only its own entry can end an operation; a write may yet be taken back."""
+        if operation.is_task or operation.begin is None:
+            return operation.is_task
+        if operation.write is not None and self.writes.withdraw(operation.write):
+            operation.write = None
+        return operation.write is not None or operation.entry is not None
 
     def seal(self, why: str, *, at_once: bool = False) -> None:
         """Nothing starts and nothing is delivered from now on.

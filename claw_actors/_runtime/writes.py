@@ -19,7 +19,7 @@ from .outbox import Outbox
 if TYPE_CHECKING:
     from .._core.journal import Entry, OpenTask
     from ..storage.actor import StorageActor, Write
-    from ..storage.operations import Result
+    from ..storage.operations import Result, Send
     from ..storage.records import DeadLetter, WorkflowRow
 
 __all__ = ["Writes"]
@@ -84,6 +84,7 @@ class Writes:
         entries: tuple[Entry, ...] = (),
         opened: tuple[OpenTask, ...] = (),
         closed: tuple[str, ...] = (),
+        sends: tuple[Send, ...] = (),
         dead_letters: tuple[DeadLetter, ...] = (),
         with_notes: bool = True,
     ) -> Advance:
@@ -107,6 +108,7 @@ class Writes:
             opened,
             closed,
             change,
+            sends=sends,
             dead_letters=dead_letters,
         )
 
