@@ -85,6 +85,8 @@ class Task(Generic[P, R_co]):
         name: its name in ids and journals.
         retry: what follows a failed attempt.
         timeout: limit of one attempt, in seconds; ``None`` for none.
+        heartbeat_timeout: how long an attempt may send no heartbeat, in seconds; ``None`` for
+            ever.
         id: a name set by hand for this use, instead of ``name``; see :meth:`options`.
     """
 
@@ -95,6 +97,9 @@ class Task(Generic[P, R_co]):
         default=None, validator=attrs.validators.optional(at_least(0))
     )
     id: str | None = None
+    heartbeat_timeout: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(at_least(0))
+    )
 
     def options(
         self,
@@ -102,6 +107,7 @@ class Task(Generic[P, R_co]):
         id: str | None = None,
         retry: Retry | None = None,
         timeout: float | None = None,
+        heartbeat_timeout: float | None = None,
     ) -> Task[P, R_co]:
         """Return this task with some options changed for one use.
 
@@ -111,11 +117,16 @@ class Task(Generic[P, R_co]):
             id: a name set by hand, which its id is made of.
             retry: another policy.
             timeout: another limit of one attempt, in seconds.
+            heartbeat_timeout: another limit of its silence, in seconds.
 
         Raises:
             DefinitionError: the name has characters that ids are made of.
         """
-        changes: dict[str, object] = {"retry": retry, "timeout": timeout}
+        changes: dict[str, object] = {
+            "retry": retry,
+            "timeout": timeout,
+            "heartbeat_timeout": heartbeat_timeout,
+        }
         if id is not None:
             changes["id"] = _check_name(id, "task")
         given = {name: value for name, value in changes.items() if value is not None}
@@ -159,8 +170,15 @@ class ThreadTask(Task[P, R_co]):
 class _TaskDecorator:
     """``@task(...)``, typed for async and plain functions."""
 
-    def __init__(self, name: str | None, retry: Retry, timeout: float | None) -> None:
-        self._name, self._retry, self._timeout = name, retry, timeout
+    def __init__(
+        self,
+        name: str | None,
+        retry: Retry,
+        timeout: float | None,
+        heartbeat_timeout: float | None,
+    ) -> None:
+        self._name, self._retry = name, retry
+        self._timeout, self._heartbeat_timeout = timeout, heartbeat_timeout
 
     # A coroutine function fits both overloads; it is the first that is meant.
     @overload
@@ -175,9 +193,13 @@ class _TaskDecorator:
             raise DefinitionError(f"@task goes on an async or a plain function, not on {fn!r}")
         given = getattr(fn, "__name__", "") if self._name is None else self._name
         name = _check_name(given, "task")
+        silence = self._heartbeat_timeout
+        made: Task[..., object]
         if inspect.iscoroutinefunction(fn):
-            return AsyncTask[..., object](fn, name, self._retry, self._timeout)
-        return ThreadTask[..., object](fn, name, self._retry, self._timeout)
+            made = AsyncTask(fn, name, self._retry, self._timeout, heartbeat_timeout=silence)
+        else:
+            made = ThreadTask(fn, name, self._retry, self._timeout, heartbeat_timeout=silence)
+        return made
 
 
 # A coroutine function fits the first two overloads; it is the first that is meant.
@@ -190,7 +212,11 @@ def task(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlapping
 def task(fn: Callable[P, R], /) -> ThreadTask[P, R]: ...
 @overload
 def task(
-    *, name: str | None = None, retry: Retry = ONCE, timeout: float | None = None
+    *,
+    name: str | None = None,
+    retry: Retry = ONCE,
+    timeout: float | None = None,
+    heartbeat_timeout: float | None = None,
 ) -> _TaskDecorator: ...
 def task(
     fn: Callable[..., object] | None = None,
@@ -199,6 +225,7 @@ def task(
     name: str | None = None,
     retry: Retry = ONCE,
     timeout: float | None = None,
+    heartbeat_timeout: float | None = None,
 ) -> object:
     """Declare a task: a unit of work with effects, whose outcome is recorded once.
 
@@ -212,15 +239,17 @@ def task(
         retry: what follows a failed attempt; by default nothing does.
         timeout: limit of one attempt, in seconds. A body that swallows the cancellation has
             still timed out. On a plain function the thread is abandoned.
+        heartbeat_timeout: how long an attempt may go without ``task_info().heartbeat()``, in
+            seconds; then it has timed out.
 
     Returns:
         The task; or the decorator, if called without a function.
 
     Raises:
         DefinitionError: this is no function, or the name is not possible.
-        InvalidInputError: the timeout is not possible.
+        InvalidInputError: a timeout is not possible.
     """
-    decorator = _TaskDecorator(name, retry, timeout)
+    decorator = _TaskDecorator(name, retry, timeout, heartbeat_timeout)
     return decorator if fn is None else decorator(fn)
 
 

@@ -504,15 +504,19 @@ class DeadlineExceededError(ClawError):
 
 
 class TaskTimeoutError(ClawError):
-    """One attempt of a task took longer than its ``timeout``. It counts as a failed attempt.
+    """One attempt of a task took longer than it may. It counts as a failed attempt.
 
     Attributes:
         timeout_s: the limit, in seconds.
+        silent: whether it is the limit of its silence, ``heartbeat_timeout``; otherwise it is
+            ``timeout``.
     """
 
-    def __init__(self, timeout_s: float) -> None:
-        super().__init__(f"the attempt took longer than {timeout_s:g} s")
+    def __init__(self, timeout_s: float, *, silent: bool = False) -> None:
+        what = "sent no heartbeat for" if silent else "took longer than"
+        super().__init__(f"the attempt {what} {timeout_s:g} s")
         self.timeout_s = timeout_s
+        self.silent = silent
 
 
 class RetryAfter(ClawError):

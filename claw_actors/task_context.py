@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import enum
 from contextvars import ContextVar
+from typing import TypeVar, cast
 
 import attrs
 
 from .errors import ContextMisuseError
 
-__all__ = ["Place", "TaskInfo", "place", "task_info"]
+__all__ = ["Heart", "Place", "TaskInfo", "place", "task_info"]
 
 
 class Place(enum.Enum):
@@ -21,6 +22,20 @@ class Place(enum.Enum):
 
     OUTSIDE = "outside"
     WORKFLOW = "workflow"
+
+
+T = TypeVar("T")
+
+
+class Heart:
+    """What a task body beats with. This one is of a body that runs by itself, in a unit test."""
+
+    def beat(self, details: object) -> None:
+        """Take what the body tells; never wait."""
+
+    def details(self, declared: object) -> object:  # noqa: ARG002 - nothing to be read as that
+        """Return what earlier attempts have told last, as a value of that type."""
+        return None
 
 
 @attrs.frozen(kw_only=True)
@@ -41,6 +56,35 @@ class TaskInfo:
     name: str
     attempt: int
     idempotency_key: str
+    _heart: Heart = attrs.field(factory=Heart, alias="heart", eq=False, repr=False)
+
+    def heartbeat(self, details: object = None) -> None:
+        """Tell that the body is alive, and how far it has come; from a worker thread, too.
+
+        The last one is stored with the workflow's next write, or within a second; so it may be
+        called often. An attempt that follows a crash or a failure finds it in :attr:`details`, and
+        ``handle.tasks()`` shows it.
+
+        Args:
+            details: encodable by its own type; what the next attempt needs in order to go on.
+
+        Raises:
+            SerializationError, PayloadTooLargeError: the details cannot be stored.
+        """
+        self._heart.beat(details)
+
+    @property
+    def details(self) -> object:
+        """What attempts before this one have told last, as JSON; ``None`` if they told nothing."""
+        return self._heart.details(object)
+
+    def details_as(self, declared: type[T]) -> T | None:
+        """Return :attr:`details` as a value of a type, as in ``details_as(Progress)``.
+
+        Raises:
+            SerializationError: they do not fit it.
+        """
+        return cast("T | None", self._heart.details(declared))
 
 
 place: ContextVar[TaskInfo | Place] = ContextVar("claw_actors.place", default=Place.OUTSIDE)

@@ -150,6 +150,7 @@ class OpenTask:
         due_at: when the next attempt may begin, in POSIX seconds.
         depends_on: task ids that must end first.
         error: what the last attempt failed with, an encoded ``ErrorRecord``.
+        details: its last heartbeat, a JSON text (``Heartbeat.to_text``).
     """
 
     op: str
@@ -160,6 +161,7 @@ class OpenTask:
     due_at: float | None = None
     depends_on: tuple[str, ...] = ()
     error: bytes | None = None
+    details: str | None = None
 
 
 def message(topic: str, at: float, payload: bytes | None) -> Entry:

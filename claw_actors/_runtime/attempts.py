@@ -20,7 +20,6 @@ import trio
 from .._core.failures import describe, leaves
 from .._core.identity import digest, idempotency_key
 from .._core.journal import Entry, EntryKind, EntryStatus, OpenTask
-from .._core.lifecycle import TaskStatus
 from .._core.retry import GiveUp, Retry, decide_retry
 from ..definitions import AsyncTask, Task
 from ..errors import (
@@ -32,6 +31,8 @@ from ..errors import (
 from ..storage.codec import Codec, encode_error
 from ..task_context import TaskInfo, place
 from .environment import AttemptBegun
+from .heartbeat import AttemptHeart
+from .open_work import OpenWork
 
 if TYPE_CHECKING:
     from ..storage.records import WorkflowRow
@@ -132,16 +133,13 @@ class Attempts:
         """
         sequencer = self._sequencer
         stored = self._open.pop(operation.id, None)
-        started_at = sequencer.wall()
-        if stored is not None and stored.started_at is not None:
-            started_at = stored.started_at
-        state = _State(stored.attempt if stored else 0, started_at, stored)
+        work = OpenWork(sequencer, operation.id, task.name, stored)
         sequencer.bodies += 1
         try:
-            if stored is not None and stored.due_at is not None:
+            if work.due_at is not None:
                 # Its length is not known any more; but it began after the first attempt.
-                await self._wait_until(stored.due_at, length=stored.due_at - started_at)
-            ending = await self._repeat(strand, operation, task, signature, data, state)
+                await self._wait_until(work.due_at, length=work.due_at - work.started_at)
+            ending = await self._repeat(strand, operation, task, signature, data, work)
         except trio.Cancelled:  # noqa: ASYNC103 - raised again when its entry is delivered
             strand.check_durable()
             ending = _Cancelled()
@@ -154,7 +152,7 @@ class Attempts:
             raise
         finally:
             sequencer.bodies -= 1
-        return await self._conclude(strand, operation, task, ending, state, data)
+        return await self._conclude(strand, operation, task, ending, work, data)
 
     async def _repeat(
         self,
@@ -163,52 +161,39 @@ class Attempts:
         task: Task[..., Any],
         signature: Signature,
         data: bytes,
-        state: _State,
+        work: OpenWork,
     ) -> _Ending:
         """Make attempts until one is final."""
         while self._sequencer.sealed is None:
+            heart = AttemptHeart(self._sequencer, work, self.codec, task.heartbeat_timeout)
             info = TaskInfo(
                 workflow_id=self._sequencer.id,
                 task_id=operation.id,
                 name=task.name,
-                attempt=state.ended + 1,
+                attempt=work.ended + 1,
                 idempotency_key=idempotency_key(
                     self._sequencer.id, self._row.run_key, operation.id
                 ),
+                heart=heart,
             )
-            before = state.stored
-            watched = self._long_running.watch(lambda: self._mark_running(operation, task, state))
+            watched = self._long_running.watch(work.mark_running)
             try:
-                ending = await self._attempt(strand, task, signature, data, info)
+                ending = await self._attempt(strand, task, signature, data, info, heart)
             finally:
                 watched.end()
-                if self._sequencer.withdraw_note(operation.id):
-                    state.stored = before
+                heart.end()
+                work.end_attempt()
             if isinstance(ending, _Cancelled):
                 return ending
-            state.ended += 1
+            work.ended += 1
             if isinstance(ending, _Returned) or ending.final:
                 return ending
-            due_at = self._next_due(task.retry, ending.error, state)
+            due_at = self._next_due(task.retry, ending.error, work)
             if due_at is None:
                 return ending
-            await self._record_retry(operation, task, ending.error, state, due_at)
+            await self._record_retry(work.retry(ending.error, due_at))
             await self._wait_until(due_at)
         return _Cancelled()
-
-    def _mark_running(self, operation: Operation, task: Task[..., Any], state: _State) -> None:
-        """Note that a body has been running for a while; the attempt counts when it ends."""
-        mark = OpenTask(
-            op=operation.id,
-            name=task.name,
-            status=TaskStatus.RUNNING.value,
-            attempt=state.ended,
-            started_at=state.started_at,
-            error=None if state.stored is None else state.stored.error,
-        )
-        if mark != state.stored:  # as it was when the process died in this very attempt
-            state.stored = mark
-            self._sequencer.note(mark)
 
     async def _attempt(
         self,
@@ -217,6 +202,7 @@ class Attempts:
         signature: Signature,
         data: bytes,
         info: TaskInfo,
+        heart: AttemptHeart,
     ) -> _Ending:
         """Run the body once."""
         if trio.current_effective_deadline() == -float("inf"):
@@ -236,11 +222,14 @@ class Attempts:
         args, kwargs = signature.decode_arguments(self.codec, data)
         token = place.set(info)
         try:
-            with _limit(task.timeout) as scope:
+            with _limit(task.timeout) as scope, heart.limit() as silence:
                 result = await self._call(task, args, kwargs)
             if scope is not None and scope.cancel_called:
                 assert task.timeout is not None
                 return _Raised(TaskTimeoutError(task.timeout))
+            if silence is not None and silence.cancel_called:
+                assert task.heartbeat_timeout is not None
+                return _Raised(TaskTimeoutError(task.heartbeat_timeout, silent=True))
             what = f"result of task {info.task_id!r}"
             try:
                 value, _ = self.codec.round_trip(result, signature.returns, what)
@@ -277,13 +266,13 @@ class Attempts:
             lambda: task.fn(*args, **kwargs), abandon_on_cancel=True, limiter=self._threads
         )
 
-    def _next_due(self, retry: Retry, error: Exception, state: _State) -> float | None:
+    def _next_due(self, retry: Retry, error: Exception, work: OpenWork) -> float | None:
         try:
             decision = decide_retry(
                 retry,
                 error,
-                attempt=state.ended,
-                started_at=state.started_at,
+                attempt=work.ended,
+                started_at=work.started_at,
                 now=self._sequencer.wall(),
                 uniform=self._environment.random.random(),
             )
@@ -293,25 +282,9 @@ class Attempts:
             return None
         return None if isinstance(decision, GiveUp) else decision.due_at
 
-    async def _record_retry(
-        self,
-        operation: Operation,
-        task: Task[..., Any],
-        error: Exception,
-        state: _State,
-        due_at: float,
-    ) -> None:
+    async def _record_retry(self, opened: OpenTask) -> None:
         self._counts.retries += 1
-        state.stored = OpenTask(
-            op=operation.id,
-            name=task.name,
-            status=TaskStatus.RETRYING.value,
-            attempt=state.ended,
-            started_at=state.started_at,
-            due_at=due_at,
-            error=encode_error(describe(error)),
-        )
-        write = self._sequencer.advance((state.stored,))
+        write = self._sequencer.advance((opened,))
         try:
             await self._sequencer.storage.submit(write, patient=True)
         except ClawError as refusal:
@@ -335,16 +308,16 @@ class Attempts:
         operation: Operation,
         task: Task[..., Any],
         ending: _Ending,
-        state: _State,
+        work: OpenWork,
         data: bytes,
     ) -> object:
         """Record how it ended, and wait until that is delivered."""
         sequencer = self._sequencer
         cancelled = isinstance(ending, _Cancelled)
         if sequencer.failure is None and not (cancelled and sequencer.sealed is not None):
-            closed = () if state.stored is None else (operation.id,)
+            closed = (operation.id,) if work.is_stored else ()
             sequencer.post(
-                operation, self._entry(operation, task, ending, state, data), closed=closed
+                operation, self._entry(operation, task, ending, work, data), closed=closed
             )
         if sequencer.sealed is None:
             return await strand.wait_for_entry()
@@ -358,7 +331,7 @@ class Attempts:
         operation: Operation,
         task: Task[..., Any],
         ending: _Ending,
-        state: _State,
+        work: OpenWork,
         data: bytes,
     ) -> Entry:
         stored: bytes | None = None
@@ -381,21 +354,12 @@ class Attempts:
             at=max(self._sequencer.wall(), self._sequencer.now),
             after=operation.asked.after,
             life=self._sequencer.life,
-            attempt=state.ended,
-            started_at=state.started_at,
+            attempt=work.ended,
+            started_at=work.started_at,
             digest=digest(data),
             ref=cut_off_since,
             value=stored,
         )
-
-
-@attrs.define
-class _State:
-    """Where a task's attempts stand: how many ended, since when, and what is stored of that."""
-
-    ended: int
-    started_at: float
-    stored: OpenTask | None
 
 
 def _limit(timeout: float | None) -> contextlib.AbstractContextManager[trio.CancelScope | None]:

@@ -179,7 +179,7 @@ class Sequencer:
             elif not self.replaying or not self._catch_up():
                 break
         turns.giving_up = None
-        self._send_notes_if_quiescent()
+        self.send_notes_if_quiescent()
         self._park_if_idle()
 
     @property
@@ -462,16 +462,21 @@ class Sequencer:
         if self._park_after < wake_at - self.wall() < math.inf:
             self.writes.park(wake_at, self.committed_n)
 
-    def note(self, task: OpenTask) -> None:
-        """Note how a task stands: with the next write, or now if the instance is quiescent."""
+    def put_note(self, task: OpenTask) -> None:
+        """Note how a task stands: that goes with the next write."""
         self.writes.notes.put(task)
-        self._send_notes_if_quiescent()
 
     def withdraw_note(self, op: str) -> bool:
         """Take back a note about a task; ``False`` if there is none, or it is on its way."""
         return self.writes.notes.withdraw(op)
 
-    def _send_notes_if_quiescent(self) -> None:
+    def send_notes(self) -> None:
+        """Write the notes now, unless the instance cannot go on."""
+        if self.failure is None:
+            self.writes.send_notes()
+
+    def send_notes_if_quiescent(self) -> None:
+        """Write the notes now, if nothing else of the instance will take them along."""
         if not (self.turns.holder or self.sealed or self.writes.unsettled):
             self.writes.send_notes()
 

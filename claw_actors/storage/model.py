@@ -140,6 +140,8 @@ class TaskState:
         started_at, completed_at, due_at: POSIX seconds.
         result: JSON, if it completed.
         error: what it, or its last attempt, failed with.
+        heartbeat_at: when its body told of its progress last, in POSIX seconds.
+        details: what it told then, JSON.
     """
 
     id: str = attrs.field(validator=check_text)
@@ -155,6 +157,8 @@ class TaskState:
     due_at: float | None = attrs.field(default=None, validator=check_time)
     result: JSON = None
     error: ErrorRecord | None = None
+    heartbeat_at: float | None = attrs.field(default=None, validator=check_time)
+    details: JSON = None
 
 
 @attrs.frozen(kw_only=True)

@@ -115,4 +115,4 @@ class StorageReads:
         read = self._source.backend.read_tasks
         entries, open_tasks = await self._source.read(read, workflow_id, task_id)
         ended = [task_of_entry(self._codec, entry) for entry in entries]
-        return ended + [task_of_open(task) for task in open_tasks]
+        return ended + [task_of_open(self._codec, task) for task in open_tasks]

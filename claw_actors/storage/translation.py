@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from .._core.forking import origin_of, start_name
+from .._core.heartbeat import Heartbeat
 from .._core.identity import digest
 from .._core.journal import END_OP, Entry, EntryKind, EntryStatus, OpenTask
 from .._core.lifecycle import TaskStatus
@@ -167,6 +168,7 @@ def write_of_task(codec: Codec, task: TaskState, at: float) -> Entry | OpenTask:
             due_at=task.due_at,
             depends_on=task.depends_on,
             error=error,
+            details=_heartbeat_of(codec, task),
         )
     value = error
     if outcome is EntryStatus.OK:
@@ -181,6 +183,13 @@ def write_of_task(codec: Codec, task: TaskState, at: float) -> Entry | OpenTask:
         started_at=task.started_at,
         value=value,
     )
+
+
+def _heartbeat_of(codec: Codec, task: TaskState) -> str | None:
+    if task.heartbeat_at is None:
+        return None
+    details = codec.encode(task.details, Any, f"details of task {task.id!r}")
+    return Heartbeat(task.heartbeat_at, details).to_text()
 
 
 def task_of_entry(codec: Codec, entry: Entry) -> TaskState:
@@ -198,8 +207,10 @@ def task_of_entry(codec: Codec, entry: Entry) -> TaskState:
     )
 
 
-def task_of_open(task: OpenTask) -> TaskState:
+def task_of_open(codec: Codec, task: OpenTask) -> TaskState:
     """Make a user's view of a task that has not ended."""
+    beat = None if task.details is None else Heartbeat.from_text(task.details)
+    what = f"details of task {task.op!r}"
     return TaskState(
         id=task.op,
         name=task.name,
@@ -209,4 +220,6 @@ def task_of_open(task: OpenTask) -> TaskState:
         started_at=task.started_at,
         due_at=task.due_at,
         error=None if task.error is None else decode_error(task.error),
+        heartbeat_at=None if beat is None else beat.at,
+        details=None if beat is None else cast("JSON", codec.decode(beat.details, Any, what)),
     )

@@ -123,6 +123,7 @@ work = st.builds(
     due_at=maybe_times,
     depends_on=st.sampled_from(((), ("x", "y"))),
     error=payloads,
+    details=st.sampled_from((None, "[1.5,null]", '[2.0,{"done":3}]')),
 )
 requests = st.one_of(
     st.builds(message, st.sampled_from(("t", "u")), times, payloads),

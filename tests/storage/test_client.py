@@ -315,6 +315,8 @@ async def test_a_delete_cancelled_before_it_began_is_none(storage):
         TaskState(id="a", name="a", status="completed", completed_at=NOW, result=None),
         TaskState(id="a", name="a", depends_on=["b", "c#2"]),
         TaskState(id="a", name="a", status="running", attempt=1, started_at=NOW),
+        TaskState(id="a", name="a", status="running", heartbeat_at=NOW, details={"done": [1, 2]}),
+        TaskState(id="a", name="a", status="running", heartbeat_at=NOW),
         TaskState(id="a", name="a", status="retrying", attempt=2, due_at=NOW, error=OUT_OF_STOCK),
     ],
     ids=lambda task: task.status,

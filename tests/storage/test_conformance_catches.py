@@ -88,6 +88,13 @@ class KeepsClosedWork(Translating):
         return attrs.evolve(operation, closed=()) if isinstance(operation, Advance) else operation
 
 
+class ForgetsDetails(Translating):
+    def translate(self, operation):
+        if isinstance(operation, SaveTask) and operation.opened is not None:
+            return attrs.evolve(operation, opened=attrs.evolve(operation.opened, details=None))
+        return operation
+
+
 class CountsEveryClaim(Translating):
     def translate(self, operation):
         return attrs.evolve(operation, counted=True) if isinstance(operation, Claim) else operation
@@ -996,6 +1003,7 @@ CONTROLS = [
     (IgnoresExpectedNumber, "a_journal_that_has_grown_is_refused_where_it_matters"),
     (TouchesRowOnProgress, "progress_alone_leaves_the_row_untouched"),
     (KeepsClosedWork, "open_work_is_closed_with_its_outcome"),
+    (ForgetsDetails, "every_field_of_open_work_is_kept"),
     (CountsEveryClaim, "only_a_counted_claim_is_a_recovery"),
     (SortsClaims, "a_wave_is_answered_in_the_order_asked_for"),
     (IgnoresRevision, "a_save_on_another_revision_is_refused"),

@@ -36,7 +36,7 @@ def two(storage, path):
     """Store two workflows with everything that has a checksum, and close the file."""
     row = attrs.evolve(a_row(), description=MARKER.decode())
     entry = attrs.evolve(an_outcome(value=MARKER), digest=b"0123456789abcdef", started_at=1.5)
-    work = attrs.evolve(open_work("retry"), error=MARKER, depends_on=("a", "b"))
+    work = attrs.evolve(open_work("retry"), error=MARKER, depends_on=("a", "b"), details="[1.5,3]")
     storage.commit(
         [
             Create(row, (a_start(), entry, an_end(MARKER))),

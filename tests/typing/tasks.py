@@ -151,3 +151,7 @@ def a_body_knows_itself() -> None:
     assert_type(task_info(), TaskInfo)
     assert_type(task_info().attempt, int)
     assert_type(task_info().idempotency_key, str)
+    assert_type(task_info().heartbeat({"done": 3}), None)
+    assert_type(task_info().details, object)
+    assert_type(task_info().details_as(Payment), Payment | None)
+    assert_type(task_info().details_as(list[int]), list[int] | None)

@@ -286,7 +286,7 @@ def task_values(pk: int, run: int, task: OpenTask) -> Values:
         seconds(task.due_at),
         seconds(task.started_at),
         _compact(task.depends_on),
-        None,
+        task.details,
     )
     columns = fit(columns, _TASK_TYPES)
     return (*columns, task.error, seal(columns, task.error))
@@ -301,7 +301,7 @@ def read_task(values: Values, id: str, where: str) -> OpenTask:
     *columns, error, crc = values
     if seal(tuple(columns), error) != crc:
         raise damaged("claw_task", id, where, f"task {columns[2]!r} fails its checksum")
-    _, _, op, name, status, attempt, due_at, started_at, depends_on, _ = columns
+    _, _, op, name, status, attempt, due_at, started_at, depends_on, details = columns
     return OpenTask(
         op=op,
         name=name,
@@ -311,6 +311,7 @@ def read_task(values: Values, id: str, where: str) -> OpenTask:
         due_at=due_at,
         depends_on=tuple(json.loads(depends_on)),
         error=error,
+        details=details,
     )
 
 

@@ -53,7 +53,9 @@ def every_field_of_an_entry_is_kept(backend: Backend) -> None:
 @case
 def every_field_of_open_work_is_kept(backend: Backend) -> None:
     """Open work comes back as it was written, full or bare."""
-    full = OpenTask("a#2", "a", TaskStatus.RETRYING, 3, 1.5, 2.5, ("b", "c#2"), b"\x00{}")
+    full = OpenTask(
+        "a#2", "a", TaskStatus.RETRYING, 3, 1.5, 2.5, ("b", "c#2"), b"\x00{}", '[1.5,{"ä":"🦞"}]'
+    )
     bare = OpenTask("b", "b", TaskStatus.PENDING, 0)
     create(backend)
     for task in (full, bare):
