@@ -27,7 +27,8 @@ class Status(enum.StrEnum):
     RUNNING = "running"
     """An incarnation runs, or ran when the process died."""
     WAITING = "waiting"
-    """Every context waits for a time that lies ahead; it needs no memory until then."""
+    """Every context waits, for a time that lies ahead or for somebody outside; it needs no memory
+    until then."""
     PAUSED = "paused"
     """Stopped by an operator, until resumed."""
     QUARANTINED = "quarantined"
@@ -62,7 +63,7 @@ class Event(enum.StrEnum):
     CLAIM = "claim"
     """An incarnation begins."""
     PARK = "park"
-    """Nothing to do until a time ahead."""
+    """Nothing to do until a time ahead, or until something arrives."""
     CRASH = "crash"
     """The incarnation ended in an unexpected exception; another follows after a back-off."""
     QUARANTINE = "quarantine"

@@ -35,6 +35,7 @@ from ..errors import ClawError, SupervisorStoppedError, UnknownChildError
 from ..storage.operations import Advance, Claim, Claimed
 from ..storage.records import Loaded, RowChange, WorkflowRow
 from .attempts import Attempts, TaskCounts
+from .idling import Idling
 from .inbox import MessageCounts
 from .incarnation import Incarnation, InstanceFailed
 from .long_running import LongRunning
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from .config import RuntimeConfig
     from .environment import Environment
     from .registry import Registry
+    from .rest import Left, Rest
     from .timers import Timer, Timers
 
 __all__ = ["WORKFLOWS", "CellCounts", "Cells"]
@@ -60,6 +62,9 @@ _log = logging.getLogger("claw_actors.workflows")
 
 MAX_REASON_CHARS = 1_000
 
+ROOM_PATIENCE_S = 1.0
+"""How long who is to be brought back waits for busy ones to leave."""
+
 
 @attrs.define
 class CellCounts:
@@ -69,6 +74,8 @@ class CellCounts:
     crashes: int = 0
     quarantined: int = 0
     ended: int = 0
+    passivated: int = 0
+    activated: int = 0
 
 
 @attrs.define(eq=False)
@@ -85,6 +92,7 @@ class _Cell:
         sign_of_life: set when it has recorded something, parked, crashed or ended.
         sequencer: of the incarnation that runs.
         healthy: the timer after which it counts as healthy.
+        rest: of the last incarnation that ran.
         look_again: something was asked for that its present incarnation will not do: when it has
             left memory, look whether it has to come back.
     """
@@ -100,6 +108,12 @@ class _Cell:
     sequencer: Sequencer | None = None
     healthy: Timer | None = None
     look_again: bool = False
+    rest: Rest | None = None
+
+    @property
+    def left(self) -> Left | None:
+        """How it has left memory, if it only waits."""
+        return None if self.rest is None else self.rest.left
 
 
 class _Instance(Behaviour[Never, None]):
@@ -151,6 +165,16 @@ class Cells:
         self._environment = environment
         self._long_running = LongRunning(timers)
         self._threads = trio.CapacityLimiter(config.max_threads)
+        # Told of who has left memory because it only waits: by key and id, and how.
+        self.on_left: Callable[[int, str, Left], None] = lambda pk, id, left: None
+        self._idling = Idling(
+            timers,
+            lambda: len(self._cells),
+            idle_after=config.idle_after,
+            max_active=config.max_active,
+        )
+        # Set when an instance has left memory.
+        self._gone = trio.Event()
         self._cells: dict[str, _Cell] = {}
         self._coming: Counter[str] = Counter()
         # Who waits for something to change holds the event; when nobody does, it is gone.
@@ -177,6 +201,26 @@ class Cells:
 
     def __len__(self) -> int:
         return len(self._cells)
+
+    async def wait_for_room(self, wanted: int) -> int:
+        """Wait until instances may come into memory.
+
+        Those that are idle leave for them. If nobody does, because all are busy, one may come in
+        nevertheless, after a while: those who wait may be what the busy ones wait for.
+
+        Args:
+            wanted: how many want to come.
+
+        Returns:
+            How many may come, at least 1.
+        """
+        limit = self._config.max_active
+        self._idling.make_room(min(wanted, limit))
+        with trio.move_on_after(ROOM_PATIENCE_S):
+            while len(self) >= limit:
+                self._gone = trio.Event()
+                await self._gone.wait()
+        return max(1, limit - len(self))
 
     def check_code(self, row: WorkflowRow) -> None:
         """Make sure that a workflow's code is here.
@@ -224,6 +268,7 @@ class Cells:
             return None
         ref.cell.when_down(lambda: self._forget(cell))
         self._cells[row.id] = cell
+        self._idling.make_room()
         return cell.sign_of_life
 
     def _forget(self, cell: _Cell) -> None:
@@ -231,9 +276,16 @@ class Cells:
         # If it never came to listen: what was written to it meanwhile may have to wake it.
         self._storage.expect_nobody(cell.pk)
         cell.sign_of_life.set()
-        self.changed(cell.id)
+        if cell.rest is not None:
+            self._idling.discard(cell.rest)
+        if cell.left is None:
+            self.changed(cell.id)
+        else:
+            self.counts.passivated += 1
+            self.on_left(cell.pk, cell.id, cell.left)
         if cell.look_again:
             self._storage.on_unheard(cell.pk, cell.id)
+        self._gone.set()
 
     async def run(self, cell: _Cell) -> None:
         """One incarnation."""
@@ -247,12 +299,13 @@ class Cells:
             return
         cell.life, cell.restarts = loaded.row.life, loaded.row.restarts
         incarnation = self._prepare(cell, loaded)
-        cell.sequencer = incarnation.sequencer
+        cell.sequencer = sequencer = incarnation.sequencer
+        cell.rest = sequencer.rest
         try:
             status = await incarnation.run()
         finally:
             cell.sequencer = None
-            cell.look_again = cell.look_again or incarnation.sequencer.paused
+            cell.look_again = cell.look_again or sequencer.paused or sequencer.rest.was_stirred
             if cell.healthy is not None:
                 cell.healthy.cancel()
         if status is not None:
@@ -285,7 +338,7 @@ class Cells:
             storage=self._storage,
             timers=self._timers,
             wall=self._environment.wall,
-            park_after=self._config.park_after,
+            idling=self._idling,
             max_journal_entries=self._config.max_journal_entries,
             due_by=cell.due_by,
             on_progress=cell.sign_of_life.set,
@@ -370,10 +423,15 @@ class Cells:
             cell.look_again = True
             await self.stop(id, reason)
 
-    def look_again(self, id: str) -> None:
-        """Have somebody look whether an instance has to come back, once it has left memory."""
+    def look_again(self, id: str) -> bool:
+        """Have somebody look whether an instance has to come back, once it has left memory.
+
+        Returns:
+            ``False`` if it is not in memory, and not just coming either.
+        """
         if (cell := self._cells.get(id)) is not None:
             cell.look_again = True
+        return id in self
 
     def hasten(self, reason: str, grace: float) -> None:
         """Have all of them end within ``grace`` seconds; they are being stopped."""

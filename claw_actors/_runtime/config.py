@@ -20,8 +20,12 @@ class RuntimeConfig:
             quarantined, and at 80 % a warning is logged.
         max_threads: worker threads for plain-function tasks.
         grace: seconds that running task bodies get at shutdown to end and be recorded.
-        park_after: a workflow that sleeps longer than this many seconds is stored as waiting,
-            and is not loaded again before it is due.
+        idle_after: seconds after which a workflow that only waits leaves memory. It is stored as
+            waiting, its code is unwound, and it comes back by replay when it is due or when
+            something arrives for it.
+        max_active: how many workflows stay in memory. Beyond that, those that have only waited
+            for longest leave at once; and those that are brought back wait for their turn. What
+            is started runs in any case.
         max_recoveries: how often in a row an instance may be recovered after an unclean end of
             the process without making progress; then it is quarantined.
         healthy_after: seconds that an instance must run after a recovery to count as healthy,
@@ -44,7 +48,8 @@ class RuntimeConfig:
     max_journal_entries: int = attrs.field(default=50_000, validator=at_least(10, whole=True))
     max_threads: int = attrs.field(default=40, validator=at_least(1, whole=True))
     grace: float = attrs.field(default=5.0, validator=at_least(0))
-    park_after: float = attrs.field(default=1.0, validator=at_least(0))
+    idle_after: float = attrs.field(default=10.0, validator=at_least(0))
+    max_active: int = attrs.field(default=1_000, validator=at_least(1, whole=True))
     max_recoveries: int = attrs.field(default=3, validator=at_least(2, whole=True))
     healthy_after: float = attrs.field(default=1.0, validator=at_least(0))
     recovery_wave: int = attrs.field(default=500, validator=at_least(1, whole=True))

@@ -79,6 +79,7 @@ async def open_runtime(
         timers = Timers(environment.wall, environment.clock_check_s)
         cells = Cells(supervisor, actor, timers, registry, codec, config, environment)
         recovery = Recovery(actor, cells, timers, registry, config, environment)
+        cells.on_left = recovery.left
         runtime = Runtime(supervisor, actor, cells, recovery, registry, codec, environment)
         actor.on_failure.append(lambda: cells.seal_all("storage failed"))
         actor.on_unheard = lambda _, id: recovery.request(id)

@@ -23,9 +23,10 @@ import trio
 
 from .._core.lifecycle import UNFINISHED, Event, Status, apply
 from .._core.restart import RecoveryVerdict, decide_recovery
-from ..errors import ClawError, NotFoundError, StorageCorruptError, UnknownWorkflowError
+from ..errors import ClawError, NotFoundError, UnknownWorkflowError
 from ..storage.operations import Advance, Claim, Claimed
-from ..storage.records import Loaded, RowChange, WorkflowRow
+from ..storage.records import Loaded, RowChange, WakeTime, WorkflowRow
+from .wakes import Wakes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .config import RuntimeConfig
     from .environment import Environment
     from .registry import Registry
+    from .rest import Left
     from .timers import Timers
 
 __all__ = ["Recovery", "RecoveryReport"]
@@ -49,9 +51,6 @@ RETRY_PAUSE_S = 1.0
 
 NOTHING_DUE: Mapping[str, float] = MappingProxyType({})
 """What is brought back because it is unfinished, not because a time has come."""
-
-WAKE_WINDOW = 1_000
-"""How many waiting instances have a timer of their own at a time."""
 
 
 @attrs.frozen(kw_only=True)
@@ -121,8 +120,7 @@ class Recovery:
         # What a recovery has left aside, to be reported and given a timer only once.
         self._set_aside: set[int] = set()
         self._damaged: set[str] = set()
-        # Waiting instances up to this (wake time, key) have a timer.
-        self._watched: tuple[float, int] = (-math.inf, 0)
+        self._wakes = Wakes(timers, self.request, self._look_further)
         self._window_over = False
         # Ids to bring back, each with the deadline that has fallen due.
         self._requested: dict[str, float] = {}
@@ -134,7 +132,8 @@ class Recovery:
         Run once more after storage was opened again, when nothing is in memory.
         """
         self._set_aside.clear()
-        self._watched, self._window_over = (-math.inf, 0), False
+        self._wakes.reset()
+        self._window_over = False
         self.report = await self.run()
         self._storage.ends_clean = True
         self._patient = True
@@ -181,6 +180,7 @@ class Recovery:
         suspects: list[WorkflowRow] = []
         others: list[WorkflowRow] = []
         now = self._environment.wall()
+        room = self._config.max_active - len(self._cells)
         after, more = 0, True
         while more:
             page = await self._storage.read(
@@ -193,6 +193,8 @@ class Recovery:
                     _log.error("left as it is: %s", damage)
                     tally.damaged.append(damage.where)
             for row in page.rows:
+                if row.status is Status.WAITING and len(suspects) + len(others) >= room:
+                    continue  # it fell due meanwhile: a timer brings it back, when it is its turn
                 if not self._is_candidate(row, now, tally):
                     continue
                 verdict = RecoveryVerdict.TOGETHER
@@ -335,10 +337,11 @@ class Recovery:
                 await self._more.wait()
             due_by, self._requested = self._requested, {}
             try:
+                await self._bring_back(due_by)
+                # Not before those are back: so never more than a window of them is held here.
                 if self._window_over:
                     await self._watch_waits()
                     self._window_over = False
-                await self._bring_back(due_by)
             except ClawError as error:
                 _log.error("cannot bring back what is due: %s; trying again", error)
                 for id, deadline in due_by.items():
@@ -346,42 +349,49 @@ class Recovery:
                 await trio.sleep(RETRY_PAUSE_S)
 
     async def _bring_back(self, due_by: Mapping[str, float]) -> None:
-        rows = [row for id in due_by if (row := await self._read_row(id)) is not None]
+        """Bring these back, as far as there is room, the others when there is; in their order."""
+        ids = [id for id in due_by if not self._cells.look_again(id)]
+        due_by = {id: max(due_by[id], self._wakes.discard(id)) for id in ids}
         wave = self._config.recovery_wave
-        for first in range(0, len(rows), wave):
-            part = rows[first : first + wave]
-            await self._revive(part, False, _Tally(), patient=True, due_by=due_by)
+        for first in range(0, len(ids), wave):
+            rows = await self._read_rows(ids[first : first + wave])
+            while rows:
+                room = await self._cells.wait_for_room(len(rows))
+                part, rows = rows[:room], rows[room:]
+                signs = await self._revive(part, False, _Tally(), patient=True, due_by=due_by)
+                self._cells.counts.activated += len(signs)
 
-    async def _read_row(self, id: str) -> WorkflowRow | None:
-        if id in self._cells:
-            self._cells.look_again(id)
-            return None
+    async def _read_rows(self, ids: Sequence[str]) -> list[WorkflowRow]:
+        """Read those of these that are unfinished and can run."""
+        rows: list[WorkflowRow] = []
+        for row in await self._storage.read(self._storage.backend.read_rows, ids):
+            if isinstance(row, ClawError):
+                _log.error("left as it is: %s", row)
+            elif row.status in UNFINISHED and self._is_known(row):
+                rows.append(row)
+        return rows
+
+    def _is_known(self, row: WorkflowRow) -> bool:
         try:
-            stored = await self._storage.read(self._storage.backend.get_workflow, id)
-            self._registry.find(stored.row.name, stored.row.version)
-        except NotFoundError:
-            return None
-        except (StorageCorruptError, UnknownWorkflowError) as error:
-            _log.error("workflow %s: left as it is: %s", id, error)
-            return None
-        return stored.row if stored.row.status in UNFINISHED else None
+            self._cells.check_code(row)
+        except UnknownWorkflowError as error:
+            _log.error("workflow %s: left as it is: %s", row.id, error)
+            return False
+        return True
 
     async def _watch_waits(self) -> None:
-        """Set timers for the next instances that wait, and one to look for more.
+        """Set timers for the next instances that wait."""
+        backend = self._storage.backend
 
-        Each waits for its length at most, from now on, if the clock was set back meanwhile. For
-        those past the window that is from when it is their turn to be looked at.
-        """
-        read = self._storage.backend.list_wake_times
-        window = await self._storage.read(read, self._watched, WAKE_WINDOW)
-        for one in window:
-            if one.id not in self._cells:
-                wake = functools.partial(self.request, one.id, one.wake_at)
-                self._timers.at(one.wake_at, wake, length=one.length)
-        if len(window) == WAKE_WINDOW:
-            last = window[-1]
-            self._watched = last.place
-            self._timers.at(last.wake_at, self._look_further, length=last.length)
+        async def read(after: tuple[float, int], limit: int) -> list[WakeTime]:
+            return await self._storage.read(backend.list_wake_times, after, limit)
+
+        await self._wakes.look_further(read, self._cells.__contains__)
+
+    def left(self, pk: int, id: str, left: Left) -> None:
+        """An instance has left memory, because it only waits."""
+        if left.wake_at < math.inf:
+            self._wakes.add(left.wake_at, pk, id, left.length)
 
     def _look_further(self) -> None:
         self._window_over = True

@@ -463,6 +463,8 @@ class Runtime:
             ended=counts.ended,
             crashes=counts.crashes,
             quarantined=counts.quarantined,
+            passivated=counts.passivated,
+            activated=counts.activated,
             attempts=tasks.attempts,
             retries=tasks.retries,
             replayed=tasks.replayed,

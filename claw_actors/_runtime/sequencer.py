@@ -56,6 +56,7 @@ from ..errors import (
 from ..storage.actor import fresh
 from .inbox import Inbox
 from .operation import BEGIN, Condition, Operation
+from .rest import Rest
 from .turns import Turns
 from .waiting import Waiting
 from .writes import Writes
@@ -65,9 +66,10 @@ if TYPE_CHECKING:
     from ..storage.actor import StorageActor
     from ..storage.operations import Advance, Result, Send
     from ..storage.records import DeadLetter, WorkflowRow
+    from .idling import Idling
     from .operation import Awaited
     from .strand import Strand
-    from .timers import Timers
+    from .timers import Timer, Timers
 
 __all__ = ["Sequencer"]
 
@@ -88,7 +90,7 @@ class Sequencer:
         storage: StorageActor,
         timers: Timers,
         wall: Callable[[], float],
-        park_after: float,
+        idling: Idling,
         max_journal_entries: int,
         on_progress: Callable[[], None],
         due_by: float,
@@ -124,7 +126,6 @@ class Sequencer:
         self.diverged_in: BaseException | None = None
         # Task bodies that run, or wait for their next attempt.
         self.bodies: int = 0
-        self._park_after = park_after
         self._max_journal_entries = max_journal_entries
         self._on_progress = on_progress
         # Deadlines up to this one are over: a timer outside, which knew their length, has run.
@@ -136,6 +137,7 @@ class Sequencer:
         self._waiting = Waiting()
         self._open = self._waiting.operations
         self._late: list[Operation] = []
+        self.rest: Rest = Rest(self, idling)
         self._on_seal: dict[Callable[[], None], None] = {}
         storage.listen(row.pk, self)
 
@@ -180,7 +182,7 @@ class Sequencer:
                 break
         turns.giving_up = None
         self.send_notes_if_quiescent()
-        self._park_if_idle()
+        self.rest.look()
 
     @property
     def is_judging(self) -> bool:
@@ -312,8 +314,10 @@ class Sequencer:
         elif operation.begin is not None:
             operation.begin(operation)
         else:
+            # What had passed of it when this life began has passed, if the clock was set back since.
+            length = min(operation.length, operation.deadline - self._due_by)
             operation.timer = self.timers.at(
-                operation.deadline, lambda: self._timer_due(operation), length=operation.length
+                operation.deadline, lambda: self._timer_due(operation), length=length
             )
 
     def _timer_due(self, operation: Operation) -> None:
@@ -452,15 +456,28 @@ class Sequencer:
             why = f"storage failed: {error}"
         self.seal(why, at_once=True)
 
-    def _park_if_idle(self) -> None:
-        """Tell storage that there is nothing to do until a time ahead, if that is so."""
-        if self.turns.holder or self.bodies or self._waiting.tasks or self.writes.unsettled:
-            return
-        if self.sealed or self.replaying or self.writes.is_parked:
-            return
-        wake_at = self._waiting.next_deadline()
-        if self._park_after < wake_at - self.wall() < math.inf:
-            self.writes.park(wake_at, self.committed_n)
+    @property
+    def is_idle(self) -> bool:
+        """Whether every context waits, and nothing runs or is on its way: not even a write."""
+        return not (
+            self.turns.holder
+            or self.bodies
+            or self.writes.unsettled
+            or self._waiting.tasks
+            or self._queue
+            or self.replaying
+            or self.sealed
+            or self.writes.notes
+        )
+
+    def next_deadline(self) -> float:
+        """Return when something that is waited for is due, in POSIX seconds; or infinity."""
+        return self._waiting.next_deadline()
+
+    def timers_set(self) -> list[Timer]:
+        """Return the timers of everything that is waited for."""
+        operations = self._open.values()
+        return [one.timer for one in operations if one.timer is not None]
 
     def put_note(self, task: OpenTask) -> None:
         """Note how a task stands: that goes with the next write."""

@@ -19,6 +19,8 @@ class RuntimeStatistics:
         ended: instances that ended.
         crashes: incarnations that crashed or diverged.
         quarantined: instances that were quarantined after it.
+        passivated: how often one left memory because it only waited.
+        activated: how often one was brought back, because it was due or something arrived.
         attempts: task bodies run.
         retries: attempts that failed and were repeated.
         replayed: tasks that were skipped because their outcome was recorded.
@@ -34,6 +36,8 @@ class RuntimeStatistics:
     ended: int
     crashes: int
     quarantined: int
+    passivated: int
+    activated: int
     attempts: int
     retries: int
     replayed: int

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .._core.lifecycle import Status
+from .._core.lifecycle import Event, Status, apply
 from ..errors import ClawError, StaleWriteError
 from ..storage.operations import Advance
 from ..storage.records import RowChange
@@ -117,23 +117,26 @@ class Writes:
         if self.notes:
             self.post(Advance(self.pk, self.id, self.life, opened=self.notes.take()), self.settle)
 
-    def park(self, wake_at: float, expect_n: int) -> None:
-        """Store that there is nothing to do until ``wake_at``, in POSIX seconds.
+    def park(self, wake_at: float | None, expect_n: int, done: Callable[[bool], None]) -> None:
+        """Store that there is nothing to do until ``wake_at``, in POSIX seconds, if ever.
 
         Only if nothing has arrived meanwhile, that is, the last entry is still number
-        ``expect_n``: what arrives later makes the row due by itself.
+        ``expect_n``: what arrives later makes the row due by itself. ``done`` is told whether it
+        is so.
         """
         self.is_parked, self._recovery_counted = True, False
-        change = RowChange(status=Status.WAITING, wake_at=wake_at, recoveries=0)
+        change = RowChange(status=apply(Status.RUNNING, Event.PARK), wake_at=wake_at, recoveries=0)
         park = Advance(self.pk, self.id, self.life, change=change, expect_n=expect_n)
-        self.post(park, self._parked)
 
-    def _parked(self, result: Result) -> None:
-        if isinstance(result, StaleWriteError) and result.what == "journal":
-            self.is_parked = False
-            self.settle(None)
-        else:
-            self._noted(result)
+        def answered(result: Result) -> None:
+            overtaken = isinstance(result, StaleWriteError) and result.what == "journal"
+            if overtaken:
+                self.settle(None)  # the next write says that it runs, which is never wrong
+            else:
+                self._noted(result)
+            done(not isinstance(result, ClawError))
+
+        self.post(park, answered)
 
     def note_healthy(self) -> None:
         """It has run for a while after a recovery: that recovery counts no more."""

@@ -22,6 +22,7 @@ from .records import (
     StoredWorkflow,
     Unfinished,
     WakeTime,
+    WorkflowRow,
 )
 
 __all__ = ["Backend", "OpenReport"]
@@ -176,6 +177,13 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
         """Read all that incarnations start from, in the order asked for.
+
+        One that cannot be read is answered with its error; one that is gone is left out.
+        """
+
+    @abc.abstractmethod
+    def read_rows(self, ids: Sequence[str]) -> list[WorkflowRow | StorageCorruptError]:
+        """Read the rows of these workflows, in the order asked for, and nothing else of them.
 
         One that cannot be read is answered with its error; one that is gone is left out.
         """

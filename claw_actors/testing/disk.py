@@ -32,6 +32,7 @@ from ..storage.records import (
     StoredWorkflow,
     Unfinished,
     WakeTime,
+    WorkflowRow,
 )
 
 __all__ = ["CrashPoint", "FakeDisk", "When"]
@@ -199,6 +200,10 @@ class FakeDisk(Backend):
     def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
         self._check_alive()
         return self._working.load(pks)
+
+    def read_rows(self, ids: Sequence[str]) -> list[WorkflowRow | StorageCorruptError]:
+        self._check_alive()
+        return self._working.read_rows(ids)
 
     def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
         self._check_alive()

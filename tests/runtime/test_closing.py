@@ -162,7 +162,7 @@ async def test_a_workflow_that_swallows_everything_and_returns_has_not_ended(
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
         await runtime.start(run, id="a")
         await trio.sleep(1)
-    assert row_of(storage, "a").status is Status.WAITING
+    assert row_of(storage, "a").status is Status.RUNNING
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
         assert await runtime.result("a") == "slept"
 
@@ -203,7 +203,7 @@ async def test_clean_up_may_await_what_it_likes(open_claw_runtime, storage, call
         await wait_all_tasks_blocked()
     assert calls == ["awaited"]
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
-        assert await runtime.status("a") is Status.WAITING
+        assert await runtime.status("a") is Status.RUNNING
 
 
 async def test_errors_of_clean_up_are_logged_alone_and_in_groups(

@@ -241,7 +241,7 @@ async def test_a_deadline_outlives_the_process_and_counts_for_parking(
 
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
         await runtime.start(run, id="a")
-        await trio.sleep(5)
+        await trio.sleep(15)
         row = row_of(storage, "a")
         assert (row.status, row.wake_at) == (Status.WAITING, EPOCH + 100)
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
@@ -249,24 +249,6 @@ async def test_a_deadline_outlives_the_process_and_counts_for_parking(
         assert runtime.statistics().active == 0
         assert await runtime.result("a") == [True, pytest.approx(100, abs=0.1), 2]
         assert trio.current_time() == pytest.approx(100, abs=0.1)
-
-
-async def test_one_that_waits_for_its_own_code_only_is_not_parked(
-    open_claw_runtime, storage, row_of
-):
-    """There is no time at which it would be due."""
-
-    @workflow
-    async def run(ctx: Context) -> None:
-        await ctx.wait_until(lambda: False)
-
-    async with open_claw_runtime(storage, workflows=[run]) as runtime:
-        handle = await runtime.start(run, id="a")
-        await trio.sleep(100)
-        assert row_of(storage, "a").status is Status.RUNNING
-        await handle.cancel()
-        with pytest.raises(WorkflowCancelledError):
-            await handle.result()
 
 
 async def test_what_fell_due_while_nobody_ran_comes_in_order_of_deadline(

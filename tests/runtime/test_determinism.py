@@ -456,7 +456,7 @@ async def test_a_long_replay_lets_others_run(open_claw_runtime, storage):
             total += await ctx.run(one)
         if ctx.is_replaying:
             ticks.append(len(ticker))
-        await ctx.sleep(10)
+        await ctx.sleep(30)
         return total
 
     async def tick() -> None:
@@ -467,7 +467,7 @@ async def test_a_long_replay_lets_others_run(open_claw_runtime, storage):
     ticks, ticker = [], []
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
         await runtime.start(run, id="a")
-        await trio.sleep(5)
+        await trio.sleep(15)
     async with (
         open_claw_runtime(storage, workflows=[run]) as runtime,
         trio.open_nursery() as nursery,

@@ -27,6 +27,8 @@ from claw_actors.errors import (
     WorkflowQuarantinedError,
 )
 
+PASSIVE_SOON = RuntimeConfig(idle_after=0.05)
+
 
 @pytest.fixture
 def place(tmp_path):
@@ -144,13 +146,13 @@ async def test_crash_quarantine_retry_cancel_and_delete(place, calls):
         await ctx.sleep(wait)
         return value
 
-    async with open_runtime(place, workflows=[run]) as runtime:
+    async with open_runtime(place, workflows=[run], config=PASSIVE_SOON) as runtime:
         for id, wait in (("a", 0.0), ("b", 3_600.0)):
             handle = await runtime.start(run, wait, id=id)
             with pytest.raises(WorkflowQuarantinedError, match="ValueError: broken"):
                 await handle.result()
     mended.append(1)
-    async with open_runtime(place, workflows=[run]) as runtime:
+    async with open_runtime(place, workflows=[run], config=PASSIVE_SOON) as runtime:
         for id in "ab":
             assert await runtime.status(id) is Status.QUARANTINED
             await runtime.retry(id)
@@ -162,7 +164,7 @@ async def test_crash_quarantine_retry_cancel_and_delete(place, calls):
             return await runtime.status("b") is Status.WAITING
 
         await until(waits)
-    async with open_runtime(place, workflows=[run]) as runtime:
+    async with open_runtime(place, workflows=[run], config=PASSIVE_SOON) as runtime:
         assert runtime.statistics().active == 0
         await runtime.cancel("b", "enough")
         with pytest.raises(WorkflowCancelledError, match="enough"):

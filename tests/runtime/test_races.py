@@ -99,11 +99,11 @@ class Stumbling(MemoryStorage):
 
     fails = 0
 
-    def get_workflow(self, id):
+    def read_rows(self, ids):
         if self.fails:
             self.fails -= 1
             raise StorageUnavailableError(self.where, "too many open files")
-        return super().get_workflow(id)
+        return super().read_rows(ids)
 
 
 async def test_what_is_due_is_tried_again_when_storage_cannot_be_read(open_claw_runtime, caplog):
@@ -111,7 +111,7 @@ async def test_what_is_due_is_tried_again_when_storage_cannot_be_read(open_claw_
     storage = Stumbling()
     async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
         await runtime.start(sleeper, id="s")
-        await trio.sleep(1)
+        await trio.sleep(15)
     async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
         assert runtime.statistics().active == 0
         await trio.sleep(3_000)

@@ -75,10 +75,13 @@ class Damaged(MemoryStorage):
             for loaded in super().load(pks)
         ]
 
-    def get_workflow(self, id):
-        if id in self.damaged_rows:
-            raise DAMAGE
-        return super().get_workflow(id)
+    def read_rows(self, ids):
+        return [
+            StorageCorruptError(f"workflow {row.id}", "its checksum is wrong", "restore")
+            if row.id in self.damaged_rows
+            else row
+            for row in super().read_rows(ids)
+        ]
 
 
 def crash(storage: MemoryStorage) -> MemoryStorage:
@@ -190,7 +193,7 @@ async def test_parking_forgets_the_recoveries(open_claw_runtime, storage, row_of
     )
     config = RuntimeConfig(healthy_after=1_000)
     async with open_claw_runtime(crashed, workflows=[run], config=config):
-        await trio.sleep(1)
+        await trio.sleep(15)
         row = row_of(crashed, "w0")
         assert (row.status, row.recoveries) == (Status.WAITING, 0)
 
@@ -318,13 +321,13 @@ async def test_a_damaged_one_that_falls_due_is_left_as_it_is(open_claw_runtime, 
     async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
         for n in range(3):
             await runtime.start(sleeper, 100, id=f"w{n}")
-        await trio.sleep(5)
+        await trio.sleep(15)
     storage.damaged_rows, storage.damaged_journals = {"w0"}, {"w1"}
     async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
         await trio.sleep(200)
         assert await runtime.result("w2") == "slept"
         assert runtime.statistics().ended == 1
-    assert "workflow w0: left as it is" in caplog.text
+    assert "left as it is: workflow w0 is damaged" in caplog.text
     assert "left as it is: workflow w1 is damaged" in caplog.text
 
 
@@ -335,7 +338,7 @@ async def test_one_that_was_deleted_or_ended_before_it_falls_due_is_no_matter(
     async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
         for id in ("gone", "cancelled", "slept"):
             await runtime.start(sleeper, 100, id=id)
-        await trio.sleep(5)
+        await trio.sleep(15)
     async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
         await runtime.delete("gone", force=True)
         await runtime.cancel("cancelled")

@@ -378,7 +378,7 @@ async def test_a_task_failure_is_the_same_live_and_on_replay(open_claw_runtime, 
 
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
         await runtime.start(run, id="a")
-        await trio.sleep(10)
+        await trio.sleep(15)
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
         await runtime.result("a")
     live, replayed = seen

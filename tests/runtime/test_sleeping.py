@@ -40,13 +40,18 @@ async def until(ctx: Context, when: float) -> float:
     return ctx.now()
 
 
+PASSIVE_SOON = RuntimeConfig(idle_after=1.0)
+
+
 @pytest.fixture
 def open_at(claw_environment, storage, wall):
     """Open a runtime on the clock that can be set."""
     environment = attrs.evolve(claw_environment, wall=wall, clock_check_s=60.0)
-    return lambda *workflows, **options: open_runtime(
-        options.pop("storage", storage), workflows=workflows, environment=environment, **options
-    )
+
+    def open_it(*workflows, storage=storage, config=PASSIVE_SOON):
+        return open_runtime(storage, workflows=workflows, environment=environment, config=config)
+
+    return open_it
 
 
 @pytest.mark.parametrize("seconds", [0, 0.001, 0.5, 60, 2_592_000])
@@ -97,13 +102,13 @@ async def test_a_long_sleep_is_stored_as_waiting_and_not_loaded_until_due(
     """It costs a row, and no memory."""
     async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
         await runtime.start(sleeper, 100, id="a")
-        await trio.sleep(5)
+        await trio.sleep(15)
         row = row_of(storage, "a")
         assert (row.status, row.wake_at) == (Status.WAITING, EPOCH + 100)
         assert row.recoveries == 0
     async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
         assert runtime.statistics().active == 0
-        await trio.sleep(90)
+        await trio.sleep(80)
         assert runtime.statistics().active == 0
         await trio.sleep(10)
         assert await runtime.status("a") is Status.COMPLETED
@@ -308,7 +313,7 @@ async def test_those_past_the_first_window_are_looked_for_though_the_clock_was_s
     open_at, wall, monkeypatch
 ):
     """When it is the last one's turn by its length; then theirs begins."""
-    monkeypatch.setattr("claw_actors._runtime.recovery.WAKE_WINDOW", 2)
+    monkeypatch.setattr("claw_actors._runtime.wakes.WAKE_WINDOW", 2)
     async with open_at(sleeper) as runtime:
         for n in range(3):
             await runtime.start(sleeper, 100, id=f"w{n}")
@@ -342,10 +347,10 @@ class Unreadable(MemoryStorage):
 
     readable = True
 
-    def get_workflow(self, id):
+    def read_rows(self, ids):
         if not self.readable:
             raise StorageUnavailableError(self.where, "not now")
-        return super().get_workflow(id)
+        return super().read_rows(ids)
 
 
 async def test_a_clock_set_back_while_down_does_not_extend_the_pause_after_a_crash(
@@ -533,7 +538,7 @@ async def test_many_waiting_instances_have_timers_for_some_at_a_time(
     open_claw_runtime, storage, monkeypatch
 ):
     """When the window is over, the next ones are looked for; none is missed."""
-    monkeypatch.setattr("claw_actors._runtime.recovery.WAKE_WINDOW", 3)
+    monkeypatch.setattr("claw_actors._runtime.wakes.WAKE_WINDOW", 3)
     config = RuntimeConfig(recovery_wave=2)
     async with open_claw_runtime(storage, workflows=[sleeper]) as runtime:
         for n in range(8):

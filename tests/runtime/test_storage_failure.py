@@ -46,7 +46,7 @@ class Failing(MemoryStorage):
 
 UNKNOWN = OutcomeUnknownError("memory", "I/O error")
 
-FAIL_STOP = RuntimeConfig(max_storage_restarts=0)
+FAIL_STOP = RuntimeConfig(max_storage_restarts=0, idle_after=1.0)
 """The first failure is the end: for what is left behind then. Reopening has tests of its own."""
 
 
@@ -426,6 +426,6 @@ async def test_a_park_that_comes_too_late_leaves_the_instance_running(open_claw_
 
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
         handle = await runtime.start(run)
-        await trio.sleep(5)
+        await trio.sleep(15)
         assert not storage.meddle
         assert await handle.status() is Status.RUNNING

@@ -78,14 +78,18 @@ async def start_surely(runtime, workflow, id):
             await trio.lowlevel.checkpoint()
 
 
+SOON = RuntimeConfig(idle_after=1.0)
+"""They leave memory and come back between the commits."""
+
+
 @pytest.mark.parametrize("applied", [False, True], ids=["lost", "applied"])
-@pytest.mark.parametrize("commit_n", range(1, 10))
+@pytest.mark.parametrize("commit_n", range(1, 11))
 async def test_an_error_in_any_commit_ends_nothing(
     open_claw_runtime, row_of, walk, calls, commit_n, applied
 ):
     """The block goes on; each workflow ends as it would have, with one task body more at most."""
     storage = Shaky({commit_n: UNKNOWN}, applied=applied)
-    async with open_claw_runtime(storage, workflows=[walk]) as runtime:
+    async with open_claw_runtime(storage, workflows=[walk], config=SOON) as runtime:
         handles = [await start_surely(runtime, walk, id) for id in ("a", "b")]
         assert [await handle.result() for handle in handles] == [3, 3]
         await trio.sleep(1)
@@ -100,7 +104,7 @@ async def test_an_error_in_any_commit_ends_nothing(
 async def test_without_an_error_there_is_one_opening(open_claw_runtime, walk, calls):
     """The control of the test above: the commits that fail there are among these."""
     storage = Shaky()
-    async with open_claw_runtime(storage, workflows=[walk]) as runtime:
+    async with open_claw_runtime(storage, workflows=[walk], config=SOON) as runtime:
         for id in ("a", "b"):
             await runtime.start(walk, id=id)
         assert [await runtime.result(id) for id in ("a", "b")] == [3, 3]

@@ -100,7 +100,8 @@ class FakeBackend(Backend):
         return f"read {id}"
 
     close = abandon = list_workflows = read_tasks = load = None
-    list_unfinished = list_wake_times = get_value = list_values = list_dead_letters = None
+    read_rows = list_unfinished = list_wake_times = None
+    get_value = list_values = list_dead_letters = None
 
 
 class GatedExecutor(InlineExecutor):

@@ -420,6 +420,8 @@ class Agreement(RuleBasedStateMachine):
         assert self.other.list_wake_times((at, after_pk), limit) == (
             self.memory.list_wake_times((at, after_pk), limit)
         )
+        ids = [one.row.id for one in image(self.memory).listed]
+        assert self.other.read_rows(ids) == self.memory.read_rows(ids)
         expected = self.memory.list_unfinished(after_pk, at, limit)
         found = self.other.list_unfinished(after_pk, at, limit)
         # A backend may need another, empty page to see that there is no more.

@@ -854,6 +854,11 @@ class ShowsVoidedTasks(MemoryStorage):
         return [entry for entry in tasks if op in (None, entry.op)], work
 
 
+class SortsRows(MemoryStorage):
+    def read_rows(self, ids):
+        return super().read_rows(sorted(ids))
+
+
 class SortsLoads(MemoryStorage):
     def load(self, pks):
         return super().load(sorted(pks))
@@ -1103,6 +1108,7 @@ CONTROLS = [
     (LosesLabelsWhenTidied, "tidying_changes_nothing"),
     (EndsThoughVoided, "a_voided_end_is_none"),
     (ShowsVoidedTasks, "voided_outcomes_are_left_out_of_tasks_and_kept_in_the_journal"),
+    (SortsRows, "rows_come_as_they_are_asked_for"),
     (SortsLoads, "loads_come_in_the_order_asked_for"),
     (IncludesTheEndOfWindows, "windows_include_their_start_and_not_their_end"),
     (TakesNoneOfForAny, "an_empty_choice_matches_nothing"),

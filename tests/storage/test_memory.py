@@ -75,6 +75,7 @@ def test_what_is_not_open_cannot_be_used(storage, end):
         lambda: storage.list_workflows(WorkflowFilter()),
         lambda: storage.read_tasks("one"),
         lambda: storage.load([pk]),
+        lambda: storage.read_rows(["one"]),
         lambda: storage.list_unfinished(0, 0.0, 1),
         lambda: storage.list_wake_times(EARLIEST, 1),
     ):

@@ -288,6 +288,15 @@ def test_single_reads_raise(two, raw):
             read("one")
 
 
+def test_rows_come_with_the_damage_of_each(two, raw):
+    """One damaged workflow must not hide the others, which are to be woken."""
+    raw("UPDATE claw_workflow SET name = 'x' WHERE pk = 1")
+    two.open()
+    damage, row = two.read_rows(["one", "two"])
+    assert isinstance(damage, StorageCorruptError)
+    assert row == two.get_workflow("two").row
+
+
 def test_lists_leave_damaged_workflows_out_and_log_them(two, raw, caplog):
     """One damaged workflow must not hide the others."""
     raw("UPDATE claw_workflow SET name = 'x' WHERE pk = 1")

@@ -192,7 +192,7 @@ async def replacing(ctx: Context, wait: str) -> str:
 
 
 HOSTILE = {one.name: one for one in (in_finally, swallowing, replacing)}
-CONFIG = RuntimeConfig(grace=GRACE_S, park_after=0.0, max_storage_restarts=0)
+CONFIG = RuntimeConfig(grace=GRACE_S, idle_after=0.0, max_storage_restarts=0)
 
 
 async def start_and_wait(runtime: Runtime, name: str, wait: str) -> None:

@@ -32,7 +32,7 @@ OPEN_S = 30.0
 SEED = 20_240_229
 
 CONFIG = RuntimeConfig(
-    park_after=0.01,  # so that the short sleeps of the workload are parked
+    idle_after=0.01,  # so that the short sleeps of the workload are parked
     healthy_after=0.1,
 )
 

@@ -23,6 +23,7 @@ from ..records import (
     StoredWorkflow,
     Unfinished,
     WakeTime,
+    WorkflowRow,
 )
 from .matching import matches
 from .table import Record, Table
@@ -192,6 +193,10 @@ class MemoryStorage(Backend):
                 for pk in pks
                 if (record := table.get_visible(pk)) is not None
             ]
+
+    def read_rows(self, ids: Sequence[str]) -> list[WorkflowRow | StorageCorruptError]:
+        with self._opened() as table:
+            return [table.row(table.find(id)) for id in ids if table.has(id)]
 
     def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
         with self._opened() as table:

@@ -25,6 +25,7 @@ from ..records import (
     StoredWorkflow,
     Unfinished,
     WakeTime,
+    WorkflowRow,
 )
 from .connection import Durability
 from .faults import read_failed
@@ -186,6 +187,9 @@ class SQLiteStorage(Backend):
 
     def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
         return self._opened().reader.load(pks)
+
+    def read_rows(self, ids: Sequence[str]) -> list[WorkflowRow | StorageCorruptError]:
+        return self._opened().reader.read_rows(ids)
 
     def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
         return self._opened().reader.list_unfinished(after_pk, due_by, limit)

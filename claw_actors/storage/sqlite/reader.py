@@ -101,6 +101,18 @@ class Reader:
                         loaded.append(one)
         return loaded
 
+    def read_rows(self, ids: Sequence[str]) -> list[WorkflowRow | StorageCorruptError]:
+        """Read rows alone; a damaged one is answered with its error."""
+        rows: list[WorkflowRow | StorageCorruptError] = []
+        with self._pool.snapshot() as connection:
+            for id in ids:
+                for values in _all(connection, statements.SELECT_WORKFLOW_BY_ID, (id,)):
+                    try:
+                        rows.append(read_workflow(values, self._where).row)
+                    except StorageCorruptError as error:
+                        rows.append(error.with_traceback(None))
+        return rows
+
     def list_workflows(self, query: WorkflowFilter) -> Listing:
         """Read one page. Damaged workflows are left out, and logged: they must not hide others."""
         with self._pool.snapshot() as connection:

@@ -1,4 +1,4 @@
-"""``get_workflow``, ``read_tasks`` and ``load``."""
+"""``get_workflow``, ``read_rows``, ``read_tasks`` and ``load``."""
 
 from __future__ import annotations
 
@@ -37,6 +37,17 @@ def a_workflow_comes_with_its_start_and_end(backend: Backend) -> None:
     assert stored.end is None
     do(backend, Advance(pk, "one", 0, (an_end(b"7"),)), Advanced)
     assert backend.get_workflow("one").end == attrs.evolve(an_end(b"7"), n=2)
+
+
+@case
+def rows_come_as_they_are_asked_for(backend: Backend) -> None:
+    """In that order, as they now are; one that is gone is left out, and no other."""
+    for id in ("one", "two", "three", "four"):
+        create(backend, id, an_outcome())
+    do(backend, Delete("three"), Deleted)
+    found = backend.read_rows(["two", "nobody", "three", "one"])
+    assert found == [backend.get_workflow(id).row for id in ("two", "one")]
+    assert backend.read_rows([]) == []
 
 
 @case
