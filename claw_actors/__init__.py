@@ -21,6 +21,7 @@ from ._core.failures import ErrorRecord as ErrorRecord
 from ._core.lifecycle import Status as Status
 from ._core.lifecycle import TaskStatus as TaskStatus
 from ._runtime.channel import Channel as Channel
+from ._runtime.child_handle import ChildHandle as ChildHandle
 from ._runtime.config import RuntimeConfig as RuntimeConfig
 from ._runtime.context import Context as Context
 from ._runtime.coordination import Event as Event
@@ -72,6 +73,7 @@ __all__ = [
     "Backend",
     "CancelScope",
     "Channel",
+    "ChildHandle",
     "ChildSpec",
     "ClawError",
     "Context",

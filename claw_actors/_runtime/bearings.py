@@ -13,6 +13,7 @@ from .._core.identity import derive_seed
 
 if TYPE_CHECKING:
     from .attempts import Attempts
+    from .births import Births
     from .inbox import MessageCounts
     from .rollback import Rollback
     from .strand import Strand
@@ -42,6 +43,7 @@ class Surroundings:
         seed: what all their random numbers derive from.
         failures: classes of exceptions that fail the workflow; others are crashes.
         message_counts: what became of messages, counted for the whole runtime.
+        births: what starting a child needs.
     """
 
     attempts: Attempts
@@ -50,6 +52,7 @@ class Surroundings:
     seed: int
     failures: tuple[type[Exception], ...]
     message_counts: MessageCounts
+    births: Births
 
 
 class Bearings:

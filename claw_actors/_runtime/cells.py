@@ -35,6 +35,7 @@ from ..errors import ClawError, SupervisorStoppedError, UnknownChildError
 from ..storage.operations import Advance, Claim, Claimed
 from ..storage.records import Loaded, RowChange, WorkflowRow
 from .attempts import Attempts, TaskCounts
+from .births import Births
 from .idling import Idling
 from .inbox import MessageCounts
 from .incarnation import Incarnation, InstanceFailed
@@ -165,6 +166,7 @@ class Cells:
         self._environment = environment
         self._long_running = LongRunning(timers)
         self._threads = trio.CapacityLimiter(config.max_threads)
+        self._births = Births(registry, codec, environment, self.coming, self.bear)
         # Told of who has left memory because it only waits: by key and id, and how.
         self.on_left: Callable[[int, str, Left], None] = lambda pk, id, left: None
         self._idling = Idling(
@@ -271,6 +273,11 @@ class Cells:
         self._idling.make_room()
         return cell.sign_of_life
 
+    def bear(self, row: WorkflowRow, loaded: Loaded) -> None:
+        """Bring a new instance to life, and count it."""
+        self.activate(row, loaded)
+        self.counts.started += 1
+
     def _forget(self, cell: _Cell) -> None:
         del self._cells[cell.id]
         # If it never came to listen: what was written to it meanwhile may have to wake it.
@@ -365,6 +372,7 @@ class Cells:
             past,
             self._codec,
             self.message_counts,
+            self._births,
         )
 
     # -- coming to an end ---------------------------------------------------------------------------

@@ -30,10 +30,10 @@ from .channel import Channel
 from .children import Children, checked_name, open_children
 from .coordination import Event, Lock, Semaphore
 from .instants import checked_instant, checked_length
-from .messaging import Messaging
 from .nursery import Nursery
 from .operation import Operation
 from .parallel import Lane, map_calls, race_lanes
+from .parenting import Parenting
 from .scopes import CancelScope, open_deadline, open_shield
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ R4 = TypeVar("R4")
 T = TypeVar("T")
 
 
-class Context(Messaging):
+class Context(Parenting):
     """The durable operations of one workflow; every workflow function's first argument.
 
     Only the workflow's own code may use it, one operation at a time: not a task body, not a Trio

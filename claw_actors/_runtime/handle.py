@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from .._core.lifecycle import Status
+from ..storage.model import WorkflowFilter
 
 if TYPE_CHECKING:
-    from ..storage.model import TaskState, WorkflowState
+    from ..storage.model import TaskState, WorkflowPage, WorkflowState
     from .runtime import Runtime
 
 __all__ = ["WorkflowHandle"]
@@ -74,6 +75,19 @@ class WorkflowHandle(Generic[R_co]):
             NotFoundError: there is no such workflow any more.
         """
         return await self._runtime.storage.list_tasks(self.id)
+
+    async def children(self, *, limit: int = 100, after: int | None = None) -> WorkflowPage:
+        """Return a page of the workflows that it has started, newest first.
+
+        Args:
+            limit: page size, 1 to 1,000.
+            after: the ``next_after`` of the page before.
+
+        Raises:
+            NotFoundError: there is no such workflow any more.
+        """
+        await self.state()
+        return await self._runtime.list(WorkflowFilter(parent=self.id, limit=limit, after=after))
 
     async def send(
         self, topic: str, payload: object, *, idempotency_key: str | None = None

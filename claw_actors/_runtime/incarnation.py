@@ -21,13 +21,17 @@ from ..errors import (
     SerializationError,
     StaleWriteError,
     TaskFailedError,
+    WorkflowCancelledError,
+    WorkflowFailedError,
 )
 from ..storage.codec import Codec, encode_error
 from ..storage.operations import Advance
 from ..storage.records import RowChange
-from ..storage.refusals import SEND_REFUSALS
+from ..storage.refusals import CHILD_REFUSALS, SEND_REFUSALS
 from ..task_context import Place, place
 from .bearings import Surroundings
+from .child_handle import failure_of
+from .closing import Closing
 from .context import Context
 from .driver import Driver
 from .rollback import Rollback
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from ..definitions import Workflow
     from ..storage.records import WorkflowRow
     from .attempts import Attempts
+    from .births import Births
     from .inbox import MessageCounts
     from .sequencer import Sequencer
     from .signatures import Signature
@@ -62,6 +67,16 @@ class _Outcome:
     value: bytes | None
     ref: int | None = None
 
+
+_RECORDED = (
+    TaskFailedError,
+    DeadlineExceededError,
+    WorkflowFailedError,
+    WorkflowCancelledError,
+    *CHILD_REFUSALS,
+    *SEND_REFUSALS,
+)
+"""What the journal has recorded, or follows from it: a respawn would come to the same end."""
 
 _CANCELLED = _Outcome(Event.CANCEL, EntryStatus.CANCELLED, None)
 
@@ -95,18 +110,18 @@ class Incarnation:
         past: Past,
         codec: Codec,
         message_counts: MessageCounts,
+        births: Births,
     ) -> None:
         self.sequencer = sequencer
         self._workflow = workflow
         self._strand = Strand(sequencer)
-        # What fails the workflow at once, as a respawn would come to the same end; any other
-        # exception is a crash.
-        recorded = (TaskFailedError, DeadlineExceededError, *SEND_REFUSALS)
-        self._failures = (*recorded, *workflow.all_failures)
+        # What fails the workflow at once; any other exception is a crash.
+        self._failures = (*_RECORDED, *workflow.all_failures)
         self._rollback = Rollback(sequencer, attempts)
         surroundings = Surroundings(
-            attempts, self._rollback, row.run_key, row.seed, self._failures, message_counts
+            attempts, self._rollback, row.run_key, row.seed, self._failures, message_counts, births
         )
+        self._closing = Closing(sequencer, self._strand, row.run_key)
         self._context = Context(self._strand, surroundings)
         self._past = past
         self._codec = codec
@@ -210,8 +225,10 @@ class Incarnation:
         """
         sequencer = self.sequencer
         while True:
+            outcome = await self._end_children(outcome)
             if outcome.event is Event.COMPLETE and sequencer.drain(until_cancelled=True):
                 outcome = _CANCELLED
+                continue
             if outcome.event is not Event.COMPLETE and sequencer.sealed is None:
                 await self._rollback.run()
             sequencer.drain()
@@ -228,6 +245,22 @@ class Incarnation:
                 sequencer.refused(error)
             else:
                 return status
+
+    async def _end_children(self, outcome: _Outcome) -> _Outcome:
+        """Wait for the children that are to be waited for; return what the outcome is now."""
+        sequencer = self.sequencer
+        while sequencer.sealed is None:
+            completing = outcome.event is Event.COMPLETE
+            failed = await self._closing.wait(completing=completing)
+            if not completing:
+                break
+            if sequencer.cancel_requested:
+                outcome = _CANCELLED
+            elif failed is not None:
+                outcome = _failed(failure_of(failed))
+            else:
+                break
+        return outcome
 
     def _end(self, outcome: _Outcome, status: Status) -> Advance:
         sequencer = self.sequencer
@@ -254,11 +287,13 @@ class Incarnation:
             restarts=(),
             recoveries=0,
         )
+        sends, requests = self._closing.at_the_end()
         return Advance(
             sequencer.pk,
             sequencer.id,
             sequencer.life,
-            (entry,),
+            (entry, *requests),
             change=change,
             expect_n=sequencer.committed_n,
+            sends=sends,
         )

@@ -54,6 +54,7 @@ from ..errors import (
     StaleWriteError,
 )
 from ..storage.actor import fresh
+from .brood import Brood
 from .inbox import Inbox
 from .operation import BEGIN, Condition, Operation
 from .rest import Rest
@@ -64,7 +65,7 @@ from .writes import Writes
 if TYPE_CHECKING:
     from .._core.journal import OpenTask
     from ..storage.actor import StorageActor
-    from ..storage.operations import Advance, Result, Send
+    from ..storage.operations import Advance, Create, Result, Send
     from ..storage.records import DeadLetter, WorkflowRow
     from .idling import Idling
     from .operation import Awaited
@@ -98,6 +99,7 @@ class Sequencer:
         self.turns: Turns = Turns()
         self.writes: Writes = Writes(row, storage, on_refused=self.refused, on_progress=on_progress)
         self.inbox: Inbox = Inbox(past.put_aside)
+        self.brood: Brood = Brood(past.children)
         self.id: str = self.writes.id
         self.pk: int = row.pk
         self.life: int = row.life
@@ -214,6 +216,9 @@ class Sequencer:
         self.now = max(self.now, entry.at)
         if entry.kind is EntryKind.MESSAGE:
             self.inbox.put(entry)
+            return
+        if entry.kind is EntryKind.CHILD_END:
+            self.brood.end(entry)
             return
         if entry.kind is EntryKind.CANCEL:
             self._cancel(operation, entry)
@@ -398,20 +403,35 @@ class Sequencer:
         *,
         closed: tuple[str, ...] = (),
         sends: tuple[Send, ...] = (),
+        children: tuple[Create, ...] = (),
+        then: Callable[[Result], None] = lambda _: None,
     ) -> None:
-        """Send an operation's own entry to storage; it is delivered when it is committed."""
+        """Send an operation's own entry to storage; it is delivered when it is committed.
+
+        Args:
+            operation: whose.
+            entry: its entry.
+            closed: open work that ends with it.
+            sends, children: what goes with it, in the same commit.
+            then: called with the answer of storage, before anything is delivered.
+        """
         if operation.begin is not None:
             self.writes.send_notes()  # what was to be known before this is
         operation.write = self.writes.post(
             # A write that is no task's may be withdrawn, and what goes with it would be lost.
             self.writes.advance(
-                entries=(entry,), closed=closed, sends=sends, with_notes=operation.is_task
+                entries=(entry,),
+                closed=closed,
+                sends=sends,
+                children=children,
+                with_notes=operation.is_task,
             ),
-            lambda result: self._settle(operation, result),
+            lambda result: self._settle(operation, result, then),
         )
 
-    def _settle(self, operation: Operation, result: Result) -> None:
+    def _settle(self, operation: Operation, result: Result, then: Callable[[Result], None]) -> None:
         operation.write = None
+        then(result)
         self.writes.settle(result)
 
     def advance(self, opened: tuple[OpenTask, ...]) -> Advance:

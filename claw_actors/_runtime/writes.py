@@ -19,7 +19,7 @@ from .outbox import Outbox
 if TYPE_CHECKING:
     from .._core.journal import Entry, OpenTask
     from ..storage.actor import StorageActor, Write
-    from ..storage.operations import Result, Send
+    from ..storage.operations import Create, Result, Send
     from ..storage.records import DeadLetter, WorkflowRow
 
 __all__ = ["Writes"]
@@ -85,6 +85,7 @@ class Writes:
         opened: tuple[OpenTask, ...] = (),
         closed: tuple[str, ...] = (),
         sends: tuple[Send, ...] = (),
+        children: tuple[Create, ...] = (),
         dead_letters: tuple[DeadLetter, ...] = (),
         with_notes: bool = True,
     ) -> Advance:
@@ -109,6 +110,7 @@ class Writes:
             closed,
             change,
             sends=sends,
+            children=children,
             dead_letters=dead_letters,
         )
 

@@ -66,7 +66,7 @@ def decode_refusal(data: bytes) -> Refusal:
         SerializationError: the bytes are something else.
     """
     try:
-        parts = cast("object", json.loads(data))
+        parts = cast("list[object]", json.loads(data))
         match parts:
             case ["not_found", str(kind), str(id)]:
                 return NotFoundError(kind, id)
@@ -75,7 +75,7 @@ def decode_refusal(data: bytes) -> Refusal:
             case ["corrupt", str(where), str(reason), str(advice)]:
                 return StorageCorruptError(where, reason, advice)
             case ["duplicate", str(id), *differs]:
-                return DuplicateKeyError(id, [str(part) for part in differs])
+                return DuplicateKeyError(id, cast("list[str]", differs))
             case _:
                 raise ValueError(f"{parts!r} is no refusal")
     except ValueError as error:

@@ -149,10 +149,9 @@ class FakeDisk(Backend):
     def _acknowledge(self, group: Sequence[Operation], results: Sequence[Result]) -> None:
         for operation, result in zip(group, results, strict=True):
             match operation, result:
-                case Advance(pk=pk), Advanced(n=n, sent=sent):
+                case Advance(pk=pk), Advanced(n=n):
                     self.acknowledged[pk] = n
-                    for one in sent:
-                        self._acknowledge_sent(one)
+                    self._acknowledge_others(result)
                 case Send(), Sent():
                     self._acknowledge_sent(result)
                 case Create(), Created(pk=pk, n=n):
@@ -161,6 +160,16 @@ class FakeDisk(Backend):
                     self.acknowledged.pop(pk, None)
                 case _:
                     pass  # claims are told by the rows themselves
+
+    def _acknowledge_others(self, answer: Advanced) -> None:
+        """Note what an advance has done to others: their entries, children, the parent's entry."""
+        for one in answer.sent:
+            self._acknowledge_sent(one)
+        for child in answer.children:
+            if isinstance(child, Created) and not child.existed:
+                self.acknowledged[child.pk] = child.n
+        if (reported := answer.reported) is not None:
+            self.acknowledged[reported.pk] = reported.entry.n
 
     def _acknowledge_sent(self, answer: Sent | ClawError) -> None:
         if isinstance(answer, Sent) and not answer.duplicate:
