@@ -113,6 +113,7 @@ class OrderRefused(WorkflowFailure):
 
 @workflow
 async def deliver(ctx: Context, order: Order) -> str:
+    """Ship an order: a workflow of its own, with an id and a journal of its own."""
     try:
         return await ctx.run(ship, order)
     except TaskFailedError as failure:
@@ -132,7 +133,7 @@ async def place_order(ctx: Context, order: Order) -> str:
     await ctx.run(charge, order)
     # If this fails, or anything above, the order fails; but first comes the refund, then the
     # release. Killed in between, the next life goes on in between.
-    return await deliver(ctx, order)
+    return await ctx.run_child(deliver, order, id=f"{order.id}.parcel")
 
 
 async def work(directory: Path, seed: int) -> None:
@@ -144,8 +145,8 @@ async def work(directory: Path, seed: int) -> None:
         # killing the process, and quarantined. Here we know who does it.
         config=RuntimeConfig(max_recoveries=1_000),
     ) as runtime:
-        if recovered := len(runtime.recovery_report.recovered):
-            say(f"restarted: {recovered} orders go on where they were")
+        if recovered := runtime.recovery_report.recovered:
+            say(f"restarted: {len(recovered)} workflows go on where they were")
         # `start` attaches to what is there already, so nothing here asks which life this is.
         handles = [
             await runtime.start(place_order, case.order, id=case.order.id)
