@@ -56,6 +56,10 @@ from .errors import RollbackFailedError as RollbackFailedError
 from .errors import TaskFailedError as TaskFailedError
 from .errors import WorkflowFailure as WorkflowFailure
 from .storage.backend import Backend as Backend
+from .storage.backups import BackupReport as BackupReport
+from .storage.backups import RestoreReport as RestoreReport
+from .storage.backups import back_up as back_up
+from .storage.backups import restore as restore
 from .storage.client import Storage as Storage
 from .storage.memory import MemoryStorage as MemoryStorage
 from .storage.model import TaskState as TaskState
@@ -71,6 +75,7 @@ __all__ = [
     "Actor",
     "ActorRef",
     "Backend",
+    "BackupReport",
     "CancelScope",
     "Channel",
     "ChildHandle",
@@ -85,6 +90,7 @@ __all__ = [
     "Nursery",
     "RecoveryReport",
     "Restart",
+    "RestoreReport",
     "Retry",
     "RetryAfter",
     "RollbackFailedError",
@@ -110,10 +116,12 @@ __all__ = [
     "WorkflowPage",
     "WorkflowState",
     "actors",
+    "back_up",
     "errors",
     "open_runtime",
     "open_storage",
     "open_supervisor",
+    "restore",
     "service",
     "stop_on_signals",
     "task",

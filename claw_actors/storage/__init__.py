@@ -7,7 +7,7 @@
 - ``listeners``: who is told of what was committed.
 - ``backend``: the synchronous contract. ``operations``, ``records``: what passes through it;
   ``refusals``: why a message could not be sent, to be recorded.
-- ``memory``, ``sqlite``: the backends.
+- ``memory``, ``sqlite``: the backends. ``backups``: copies of a SQLite file in use.
 - ``codec``: values as strict JSON. ``converter``: what makes it strict.
 """
 

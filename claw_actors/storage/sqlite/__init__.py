@@ -9,6 +9,7 @@
 - ``writer``, ``transaction``, ``workflows``, ``journal``, ``deletion``: one group, one commit.
 - ``pool``, ``reader``, ``listing``: reads, each of one moment. ``onlooker``: those of somebody
   who is not the owner.
+- ``backup``: a copy in one moment, and the way back. ``examination``: every row, looked at.
 - ``faults``: what SQLite's errors mean here.
 """
 

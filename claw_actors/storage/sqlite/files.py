@@ -26,6 +26,7 @@ __all__ = [
     "refuse_missing",
     "refuse_network",
     "refuse_unfit",
+    "sync_directory",
 ]
 
 MOUNT_TABLE: Final = "/proc/self/mountinfo"
@@ -113,7 +114,7 @@ def find_place(path: str) -> Place:
                 path, f"the directory {parent} does not exist; create it first"
             )
         place.directory.mkdir(0o700)
-        _sync_directory(parent)
+        sync_directory(parent)
     return place
 
 
@@ -195,10 +196,10 @@ def create_private(place: Place) -> None:
     """Create an empty file that only its owner may read; ``-wal`` and ``-shm`` inherit that."""
     # O_EXCL: it is ours, so closing the descriptor can drop nobody's lock.
     os.close(os.open(place.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-    _sync_directory(place.directory)
+    sync_directory(place.directory)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Make a new name survive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
