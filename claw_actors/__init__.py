@@ -27,10 +27,12 @@ from ._runtime.context import Context as Context
 from ._runtime.coordination import Event as Event
 from ._runtime.coordination import Lock as Lock
 from ._runtime.coordination import Semaphore as Semaphore
+from ._runtime.correspondence import DeadMessage as DeadMessage
 from ._runtime.handle import WorkflowHandle as WorkflowHandle
 from ._runtime.nursery import Nursery as Nursery
 from ._runtime.opening import open_runtime as open_runtime
 from ._runtime.recovery import RecoveryReport as RecoveryReport
+from ._runtime.replies import Request as Request
 from ._runtime.rollback import RollbackHandler as RollbackHandler
 from ._runtime.runtime import Runtime as Runtime
 from ._runtime.scopes import CancelScope as CancelScope
@@ -82,6 +84,7 @@ __all__ = [
     "ChildSpec",
     "ClawError",
     "Context",
+    "DeadMessage",
     "DeadlineExceededError",
     "ErrorRecord",
     "Event",
@@ -89,6 +92,7 @@ __all__ = [
     "MemoryStorage",
     "Nursery",
     "RecoveryReport",
+    "Request",
     "Restart",
     "RestoreReport",
     "Retry",

@@ -83,10 +83,10 @@ class ClawError(Exception):
 
 
 class NotFoundError(ClawError):
-    """No workflow, or no task, has this id. Nothing was changed.
+    """No workflow, task or value has this id. Nothing was changed.
 
     Attributes:
-        kind: ``"workflow"`` or ``"task"``.
+        kind: ``"workflow"``, ``"task"`` or ``"value"``.
         id: the id that was asked for.
     """
 
@@ -764,7 +764,8 @@ class AskCycleError(ClawError):
 
 
 class RequestRefusedError(ClawError):
-    """Raise this, or a subclass, in ``receive`` to refuse a request without crashing the actor.
+    """A request was refused: by an actor, or by a workflow that could not read it.
 
-    Whoever asked gets it raised, as a copy. For a message that was told, it is logged.
+    Raise this, or a subclass, in an actor's ``receive`` to refuse a request without crashing the
+    actor. Whoever asked gets it raised, as a copy. For a message that was told, it is logged.
     """

@@ -24,6 +24,7 @@ __all__ = [
     "END_OP",
     "MESSAGE_OP",
     "PAUSE_OP",
+    "REPLY_OP",
     "RESUME_OP",
     "RETRY_OP",
     "Entry",
@@ -87,6 +88,7 @@ END_OP = "/end"
 MESSAGE_OP = "/message"
 PAUSE_OP = "/pause"
 RESUME_OP = "/resume"
+REPLY_OP = "/reply"
 RETRY_OP = "/retry"
 
 OUTSIDE = frozenset({EntryKind.CANCEL, EntryKind.CHILD_END, EntryKind.MESSAGE})
@@ -164,24 +166,26 @@ class OpenTask:
     details: str | None = None
 
 
-def message(topic: str, at: float, payload: bytes | None) -> Entry:
+def message(topic: str, at: float, payload: bytes | None, op: str = MESSAGE_OP) -> Entry:
     """Make the entry of a message.
 
-    All messages share one op, as they share no code that asks for them: the topic is the name.
+    All messages share one op, as they share no code that asks for them: the topic is the name. A
+    request has one of its own, by which its reply is known.
 
     Args:
         topic: what ``receive`` asks for.
         at: when it was sent, in POSIX seconds.
         payload: its encoded value.
+        op: of a request: what :func:`request_op` says.
     """
-    return Entry(MESSAGE_OP, topic, EntryKind.MESSAGE, EntryStatus.OK, at, value=payload)
+    return Entry(op, topic, EntryKind.MESSAGE, EntryStatus.OK, at, value=payload)
 
 
 def note_about(op: str, n: int, at: float, life: int) -> Entry:
     """Make a note of what was done with a message, so that it is done once.
 
     Args:
-        op: what was done: ``DEAD_LETTER_OP``.
+        op: what was done: ``DEAD_LETTER_OP``, ``REPLY_OP``.
         n: the number of the message's entry.
         at: when, in POSIX seconds.
         life: the incarnation that did it.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .journal import DEAD_LETTER_OP, OUTSIDE, Entry, EntryKind, effective
+from .journal import DEAD_LETTER_OP, OUTSIDE, REPLY_OP, Entry, EntryKind, effective
 from .offspring import OnParentClose, started_by
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Past:
         entries: what is to be delivered, in order.
         by_op: the entries that code must ask for.
         put_aside: the numbers of messages that are dead letters already.
+        answered: the numbers of requests that have been replied to.
         children: what the run has started, by id, with what its end does to each.
         last_n: the number of the last entry of the run, delivered or not.
     """
@@ -63,6 +64,7 @@ class Past:
     entries: deque[Entry]
     by_op: dict[str, Entry]
     put_aside: frozenset[int]
+    answered: frozenset[int]
     children: dict[str, OnParentClose]
     last_n: int
 
@@ -81,6 +83,7 @@ def read_past(journal: Iterable[Entry]) -> Past:
         entries=deque(delivered),
         by_op={entry.op: entry for entry in delivered if entry.kind not in OUTSIDE},
         put_aside=_noted(rest, DEAD_LETTER_OP),
+        answered=_noted(rest, REPLY_OP),
         children=started_by(stored),
         last_n=stored[-1].n,
     )

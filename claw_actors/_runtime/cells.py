@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import weakref
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Never, cast
@@ -36,6 +35,7 @@ from ..storage.operations import Advance, Claim, Claimed
 from ..storage.records import Loaded, RowChange, WorkflowRow
 from .attempts import Attempts, TaskCounts
 from .births import Births
+from .changes import Changes
 from .idling import Idling
 from .inbox import MessageCounts
 from .incarnation import Incarnation, InstanceFailed
@@ -179,8 +179,9 @@ class Cells:
         self._gone = trio.Event()
         self._cells: dict[str, _Cell] = {}
         self._coming: Counter[str] = Counter()
-        # Who waits for something to change holds the event; when nobody does, it is gone.
-        self._changes: weakref.WeakValueDictionary[str, trio.Event] = weakref.WeakValueDictionary()
+        # Who waits for an end, and who waits for what a workflow shows of itself.
+        self._ends: Changes = Changes()
+        self._values: Changes = Changes()
 
     def __contains__(self, id: str) -> bool:
         """Tell whether an instance is in memory, or just coming."""
@@ -349,6 +350,7 @@ class Cells:
             max_journal_entries=self._config.max_journal_entries,
             due_by=cell.due_by,
             on_progress=cell.sign_of_life.set,
+            on_values=lambda: self._values.tell(cell.id),
         )
         if row.recoveries:
             cell.healthy = self._timers.at(
@@ -453,18 +455,18 @@ class Cells:
 
         Get it before looking at what is stored: then nothing can be missed.
         """
-        event = self._changes.get(id)
-        if event is None:
-            event = self._changes[id] = trio.Event()
-        return event
+        return self._ends.of(id)
+
+    def value_change_of(self, id: str) -> trio.Event:
+        """Return an event that is set, also, when the instance has set a value."""
+        return self._values.of(id)
 
     def changed(self, id: str) -> None:
         """Tell those who wait that there may be something new about an instance."""
-        event = self._changes.pop(id, None)
-        if event is not None:
-            event.set()
+        self._ends.tell(id)
+        self._values.tell(id)
 
     def changed_all(self) -> None:
         """Tell everyone who waits: the runtime closes."""
-        for event in list(self._changes.values()):
-            event.set()
+        self._ends.tell_all()
+        self._values.tell_all()

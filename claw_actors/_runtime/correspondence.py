@@ -1,44 +1,319 @@
-"""What outsiders exchange with a workflow: messages to it, and what it could not take of them.
+"""What outsiders exchange with a workflow: messages to it, and what it shows of itself.
 
-Everything here acts on storage alone: it does not matter whether the workflow is in memory.
+Everything here acts on storage alone: it does not matter whether the workflow is in memory, and
+what waits is woken by the commit that it waits for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 
-from .._core.journal import message
+import attrs
+
+from .._core.journal import MESSAGE_OP, message
+from .._core.lifecycle import Status
+from .._core.requests import is_reserved, reply_key, request_op
+from ..errors import NotFoundError, WorkflowClosedError, WorkflowQuarantinedError
 from ..storage.operations import Send, Sent
-from ..storage.validation import check_printable
+from ..storage.validation import check_number, check_printable
+from .replies import decode_reply
 
 if TYPE_CHECKING:
+    import trio
+
+    from .._core.journal import Entry
     from ..storage.actor import StorageActor
     from ..storage.codec import Codec
+    from .environment import Environment
     from .inbox import MessageCounts
 
-__all__ = ["Correspondence"]
+__all__ = ["Correspondence", "DeadMessage", "Watch"]
+
+T = TypeVar("T")
+
+MAX_LETTERS = 10_000
+"""How many dead letters are read at a time."""
+
+
+class Watch(Protocol):
+    """Who knows when a workflow has set a value, or has ended."""
+
+    def value_change_of(self, id: str) -> trio.Event:
+        """Return an event that is set at the next change; get it before looking."""
+        ...
+
+
+@attrs.frozen
+class DeadMessage:
+    """A message that its workflow could not take; what ``handle.dead_letters()`` returns.
+
+    Attributes:
+        number: grows from one of a workflow to the next, with gaps perhaps.
+        topic: where it was sent to.
+        at: when it was put aside, in POSIX seconds.
+        reason: why, for people.
+        payload: what was sent, as plain JSON.
+    """
+
+    number: int
+    topic: str
+    at: float
+    reason: str
+    payload: object
 
 
 class Correspondence:
-    """Sends to workflows from outside, and reads what they keep for outsiders."""
+    """Messages, requests, values and dead letters of workflows, from outside."""
 
     def __init__(
         self,
-        storage: StorageActor,
+        actor: StorageActor,
         codec: Codec,
-        wall: Callable[[], float],
-        counts: MessageCounts,
+        environment: Environment,
+        watch: Watch,
+        message_counts: MessageCounts,
     ) -> None:
-        self._storage = storage
+        self._actor = actor
         self._codec = codec
-        self._wall = wall
-        self._counts = counts
+        self._environment = environment
+        self._watch = watch
+        self._message_counts = message_counts
 
-    async def send(self, id: str, topic: str, payload: object, key: str | None) -> None:
-        """Send a message; see ``Runtime.send``."""
+    def _check_open(self) -> None:
+        """Raise ``RuntimeClosedError`` where that can be."""
+
+    # -- to it --------------------------------------------------------------------------------------
+
+    async def send(
+        self, id: str, topic: str, payload: object, *, idempotency_key: str | None = None
+    ) -> None:
+        """Send a message to a workflow; it is durable when this returns.
+
+        It waits in the workflow's journal until ``ctx.receive`` takes it, wherever the workflow is
+        by then: not in memory, paused, quarantined, or in a later process.
+
+        Args:
+            id: the workflow.
+            topic: 1 to 200 characters of printable text; ``ctx.receive`` names the same.
+            payload: what JSON, attrs, dataclasses and the other types of task arguments can say;
+                it is read as the type that the receiver names.
+            idempotency_key: 1 to 200 characters of printable text: a second message with the
+                same key is dropped, whatever has become of the first.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            WorkflowClosedError: it has ended already.
+            SerializationError, PayloadTooLargeError: the payload cannot be stored.
+            InvalidInputError: topic or key are not possible.
+            RuntimeClosedError: the runtime is closing.
+            StorageUnavailableError, OutcomeUnknownError: see their docs. With a key it is safe to
+                send again.
+
+        Cancelled means not sent.
+        """
+        await self._submit(id, topic, payload, MESSAGE_OP, idempotency_key)
+
+    async def _submit(
+        self, id: str, topic: str, payload: object, op: str, key: str | None
+    ) -> Entry:
+        self._check_open()
         check_printable("topic", topic)
         data = self._codec.encode_sent(payload, f"message {topic!r} to workflow {id!r}")
-        answer = await self._storage.submit(Send(id, message(topic, self._wall(), data), key))
+        entry = message(topic, self._environment.wall(), data, op)
+        answer = await self._actor.submit(Send(id, entry, key))
         assert isinstance(answer, Sent)
-        self._counts.sent += not answer.duplicate
+        self._message_counts.sent += not answer.duplicate
+        return entry
+
+    @overload
+    async def ask(
+        self, id: str, topic: str, payload: object, *, idempotency_key: str | None = None
+    ) -> object: ...
+    @overload
+    async def ask(
+        self,
+        id: str,
+        topic: str,
+        payload: object,
+        type: type[T],
+        *,
+        idempotency_key: str | None = None,
+    ) -> T: ...
+    @overload
+    async def ask(
+        self,
+        id: str,
+        topic: str,
+        payload: object,
+        type: object,
+        *,
+        idempotency_key: str | None = None,
+    ) -> object: ...
+    async def ask(
+        self,
+        id: str,
+        topic: str,
+        payload: object,
+        type: object = object,  # noqa: A002 - the name of what it is
+        *,
+        idempotency_key: str | None = None,
+    ) -> object:
+        """Send a request to a workflow, and wait for its reply, which is durable by then.
+
+        The workflow takes it with ``ctx.receive_request``. The same request with the same key
+        gets the same reply: after a crash of who asks or of the workflow, and after its end.
+
+        Args:
+            id: the workflow.
+            topic, payload: as for :meth:`send`.
+            type: what the reply is read as, strictly; by default it comes as plain JSON.
+            idempotency_key: 1 to 200 characters of printable text, that stand for this request;
+                by default it is a new one, and its reply cannot be asked for again.
+
+        Raises:
+            NotFoundError: there is no such workflow, or it was deleted meanwhile.
+            WorkflowClosedError: it has ended, without a reply.
+            WorkflowQuarantinedError: it is parked. The request is kept; ask again with its key.
+            RequestRefusedError: the payload is not what the workflow asked for; it is a dead
+                letter.
+            SerializationError: the payload cannot be stored, or the reply is no such type.
+            DefinitionError: nothing can be read as that type.
+            PayloadTooLargeError, InvalidInputError, RuntimeClosedError, StorageUnavailableError,
+                OutcomeUnknownError: see :meth:`send`.
+
+        Cancelled, only the waiting ends, once the request was sent. Use a Trio scope to wait for
+        so long and no longer.
+        """
+        self._codec.check_type(type, f"reply to {topic!r}")
+        if idempotency_key is None:
+            idempotency_key = f"{self._environment.random.getrandbits(128):032x}"
+        check_printable("idempotency_key", idempotency_key)
+        op = request_op(idempotency_key)
+        request = await self._submit(id, topic, payload, op, op)
+        data = await self._wait_for(id, cast("str", reply_key(request)))
+        return decode_reply(self._codec, data, type, f"reply to {topic!r} of workflow {id!r}")
+
+    # -- of it --------------------------------------------------------------------------------------
+
+    @overload
+    async def value(self, id: str, key: str) -> object: ...
+    @overload
+    async def value(self, id: str, key: str, type: type[T]) -> T: ...
+    @overload
+    async def value(self, id: str, key: str, type: object) -> object: ...
+    async def value(
+        self,
+        id: str,
+        key: str,
+        type: object = object,  # noqa: A002 - the name of what it is
+    ) -> object:
+        """Return what a workflow shows of itself, as it was set last; also after its end.
+
+        Args:
+            id: the workflow.
+            key: what ``ctx.set_value`` has named it.
+            type: what it is read as, strictly; by default it comes as plain JSON.
+
+        Raises:
+            NotFoundError: there is no such workflow, or it has not set that value.
+            SerializationError: it is no such type.
+            InvalidInputError: the key is not possible.
+            RuntimeClosedError: the runtime is closing.
+        """
+        self._check_open()
+        check_printable("key", key)
+        data = await self._actor.read(self._actor.backend.get_value, id, key)
+        if data is None:
+            raise NotFoundError("value", key)
+        return self._decode(id, key, data, type)
+
+    @overload
+    async def wait_value(self, id: str, key: str) -> object: ...
+    @overload
+    async def wait_value(self, id: str, key: str, type: type[T]) -> T: ...
+    @overload
+    async def wait_value(self, id: str, key: str, type: object) -> object: ...
+    async def wait_value(
+        self,
+        id: str,
+        key: str,
+        type: object = object,  # noqa: A002 - the name of what it is
+    ) -> object:
+        """Wait until a workflow has set a value, and return it; see :meth:`value`.
+
+        Raises:
+            WorkflowClosedError: it has ended without.
+            WorkflowQuarantinedError: it is parked.
+            NotFoundError: there is no such workflow, or it was deleted meanwhile.
+            SerializationError, InvalidInputError, RuntimeClosedError: see :meth:`value`.
+
+        Cancelled, only the waiting ends.
+        """
+        check_printable("key", key)
+        return self._decode(id, key, await self._wait_for(id, key), type)
+
+    async def values(self, id: str) -> dict[str, object]:
+        """Return all that a workflow shows of itself, by key, as plain JSON.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            RuntimeClosedError: the runtime is closing.
+        """
+        self._check_open()
+        stored = await self._actor.read(self._actor.backend.list_values, id)
+        return {
+            one.key: self._decode(id, one.key, one.value, object)
+            for one in stored
+            if not is_reserved(one.key)
+        }
+
+    async def dead_letters(
+        self, id: str, *, after: int = 0, limit: int = 100
+    ) -> tuple[DeadMessage, ...]:
+        """Return messages that a workflow could not take, in the order they were put aside.
+
+        Args:
+            id: the workflow.
+            after: only those with a larger number; of a page, the last one's.
+            limit: how many at most, from 1 to 10,000.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            InvalidInputError: a number out of range.
+            RuntimeClosedError: the runtime is closing.
+        """
+        self._check_open()
+        check_number("after", after, 0, 2**63 - 1)
+        check_number("limit", limit, 1, MAX_LETTERS)
+        read = self._actor.backend.list_dead_letters
+        what = f"dead letter of workflow {id!r}"
+        return tuple(
+            DeadMessage(
+                one.seq,
+                one.topic,
+                one.at,
+                one.reason,
+                self._codec.decode(one.payload or b"null", object, what),
+            )
+            for one in await self._actor.read(read, id, after, limit)
+        )
+
+    def _decode(self, id: str, key: str, data: bytes, declared: Any) -> object:
+        return self._codec.decode(data, declared, f"value {key!r} of workflow {id!r}")
+
+    async def _wait_for(self, id: str, key: str) -> bytes:
+        """Wait until a value is set, and return it."""
+        backend = self._actor.backend
+        while True:
+            self._check_open()
+            change = self._watch.value_change_of(id)
+            row = (await self._actor.read(backend.get_workflow, id)).row
+            # In this order: what an ended workflow has not set by now, it never will.
+            data = await self._actor.read(backend.get_value, id, key)
+            if data is not None:
+                return data
+            if row.status.is_terminal:
+                raise WorkflowClosedError(id, row.status)
+            if row.status is Status.QUARANTINED:
+                raise WorkflowQuarantinedError(id, row.reason)
+            await change.wait()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast, overload
 
 from .._core.lifecycle import Status
 from ..storage.model import WorkflowFilter
 
 if TYPE_CHECKING:
     from ..storage.model import TaskState, WorkflowPage, WorkflowState
+    from .correspondence import DeadMessage
     from .runtime import Runtime
 
 __all__ = ["WorkflowHandle"]
 
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 
 class WorkflowHandle(Generic[R_co]):
@@ -94,6 +96,67 @@ class WorkflowHandle(Generic[R_co]):
     ) -> None:
         """Send it a message; see ``Runtime.send``."""
         await self._runtime.send(self.id, topic, payload, idempotency_key=idempotency_key)
+
+    @overload
+    async def ask(
+        self, topic: str, payload: object, *, idempotency_key: str | None = None
+    ) -> object: ...
+    @overload
+    async def ask(
+        self, topic: str, payload: object, type: type[T], *, idempotency_key: str | None = None
+    ) -> T: ...
+    @overload
+    async def ask(
+        self, topic: str, payload: object, type: object, *, idempotency_key: str | None = None
+    ) -> object: ...
+    async def ask(
+        self,
+        topic: str,
+        payload: object,
+        type: object = object,  # noqa: A002 - the name of what it is
+        *,
+        idempotency_key: str | None = None,
+    ) -> object:
+        """Send it a request, and wait for its reply; see ``Runtime.ask``."""
+        return await self._runtime.ask(
+            self.id, topic, payload, type, idempotency_key=idempotency_key
+        )
+
+    @overload
+    async def value(self, key: str) -> object: ...
+    @overload
+    async def value(self, key: str, type: type[T]) -> T: ...
+    @overload
+    async def value(self, key: str, type: object) -> object: ...
+    async def value(
+        self,
+        key: str,
+        type: object = object,  # noqa: A002 - the name of what it is
+    ) -> object:
+        """Return what it shows of itself under a key; see ``Runtime.value``."""
+        return await self._runtime.value(self.id, key, type)
+
+    @overload
+    async def wait_value(self, key: str) -> object: ...
+    @overload
+    async def wait_value(self, key: str, type: type[T]) -> T: ...
+    @overload
+    async def wait_value(self, key: str, type: object) -> object: ...
+    async def wait_value(
+        self,
+        key: str,
+        type: object = object,  # noqa: A002 - the name of what it is
+    ) -> object:
+        """Wait until it has set a value, and return it; see ``Runtime.wait_value``."""
+        return await self._runtime.wait_value(self.id, key, type)
+
+    async def values(self) -> dict[str, object]:
+        """Return all that it shows of itself, by key; see ``Runtime.values``."""
+        return await self._runtime.values(self.id)
+
+    async def dead_letters(self, *, after: int = 0, limit: int = 100) -> tuple[DeadMessage, ...]:
+        """Return messages that it could not take; see ``Runtime.dead_letters``."""
+        return await self._runtime.dead_letters(self.id, after=after, limit=limit)
 
     async def cancel(self, reason: str | None = None) -> None:
         """Ask it to cancel itself; see ``Runtime.cancel``."""

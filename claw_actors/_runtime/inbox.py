@@ -30,15 +30,19 @@ class MessageCounts:
 class Inbox:
     """First in, first out for each topic."""
 
-    def __init__(self, put_aside: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, put_aside: frozenset[int] = frozenset(), answered: frozenset[int] = frozenset()
+    ) -> None:
         """Make an empty inbox.
 
         Args:
             put_aside: the numbers of messages that an earlier life has made dead letters. They
                 come in here like any other, so that a replay has the same turns, and are to be
                 dropped when they are taken.
+            answered: the numbers of requests that an earlier life has replied to.
         """
         self.put_aside: frozenset[int] = put_aside
+        self.answered: frozenset[int] = answered
         # Invariant: no topic without messages.
         self._topics: dict[str, deque[Entry]] = {}
 

@@ -296,4 +296,6 @@ class Incarnation:
             change=change,
             expect_n=sequencer.committed_n,
             sends=sends,
+            values=sequencer.writes.notes.values,
+            values_at=now,
         )

@@ -10,7 +10,8 @@ from typing import TypeVar, cast, overload
 from .._core.failures import describe
 from .._core.identity import digest, send_key
 from .._core.journal import Entry, EntryKind, EntryStatus, message
-from ..errors import DeadlineExceededError, SerializationError
+from .._core.requests import is_reserved
+from ..errors import DeadlineExceededError, InvalidInputError, SerializationError
 from ..storage.operations import Send
 from ..storage.records import DeadLetter
 from ..storage.refusals import decode_refusal
@@ -18,6 +19,7 @@ from ..storage.validation import check_id, check_printable
 from .bearings import Bearings
 from .instants import checked_length
 from .operation import Operation
+from .replies import Request, refusal_of
 from .scopes import CancelScope, open_deadline
 
 __all__ = ["Messaging"]
@@ -137,6 +139,67 @@ class Messaging(Bearings):
         _, value = await self._receive(topic, type, timeout)
         return value
 
+    @overload
+    async def receive_request(
+        self, topic: str, *, timeout: float | None = None
+    ) -> Request[object]: ...
+    @overload
+    async def receive_request(
+        self, topic: str, type: type[T], *, timeout: float | None = None
+    ) -> Request[T]: ...
+    @overload
+    async def receive_request(
+        self, topic: str, type: object, *, timeout: float | None = None
+    ) -> Request[object]: ...
+    async def receive_request(
+        self,
+        topic: str,
+        type: object = object,  # noqa: A002 - the name of what it is
+        *,
+        timeout: float | None = None,
+    ) -> Request[object]:
+        """Take the oldest unread message of a topic, to reply to it; see :meth:`receive`.
+
+        Who has sent it with ``handle.ask`` waits for ``request.reply(...)``. If it does not fit
+        the type, that one is told so.
+
+        Args:
+            topic, timeout: as for :meth:`receive`.
+            type: what ``request.payload`` is read as.
+
+        Raises:
+            DeadlineExceededError, InvalidInputError, DefinitionError, NonDeterminismError,
+                ContextMisuseError: see :meth:`receive`.
+
+        Cancelled, it has taken no message.
+        """
+        request, payload = await self._receive(topic, type, timeout)
+        codec = self._surroundings.attempts.codec
+        return Request(self._sequencer, codec, request, payload)
+
+    def set_value(self, key: str, value: object) -> None:
+        """Show something of this workflow to those outside: ``handle.value``, ``wait_value``.
+
+        Of one key the last value counts. It is stored with the workflow's next checkpoint, or as
+        soon as it waits, or with its end; it can be read after that, too.
+
+        Args:
+            key: 1 to 200 characters of printable text, not beginning with ``/reply/``.
+            value: what task results may be; it is read as the type that the reader names.
+
+        Raises:
+            InvalidInputError: the key is not possible.
+            SerializationError, PayloadTooLargeError: the value cannot be stored.
+            ContextMisuseError: used from another Trio task, or in a task body.
+            InstanceSealed: the instance leaves memory.
+        """
+        self._strand.check_open()
+        check_printable("key", key)
+        if is_reserved(key):
+            raise InvalidInputError("key", key, "another beginning than that of replies")
+        what = f"value {key!r} of workflow {self.workflow_id!r}"
+        self._sequencer.show(key, self._surroundings.attempts.codec.encode_sent(value, what))
+
     async def _receive(
         self, topic: str, declared: object, timeout: float | None
     ) -> tuple[Entry, object]:
@@ -206,4 +269,8 @@ class Messaging(Bearings):
         )
         self._surroundings.message_counts.dead_letters += 1
         at = max(sequencer.wall(), sequencer.now)
-        sequencer.put_aside(letter, DeadLetter(letter.name, at, reason, letter.value))
+        sequencer.put_aside(
+            letter,
+            DeadLetter(letter.name, at, reason, letter.value),
+            refusal_of(letter, reason),
+        )

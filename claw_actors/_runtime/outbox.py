@@ -1,4 +1,4 @@
-"""Notes that nobody waits for: they go with the instance's next write, or when it is quiescent."""
+"""What nobody waits for: it goes with the instance's next write, or when it is quiescent."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ __all__ = ["Outbox"]
 
 
 class Outbox:
-    """The notes of one incarnation, in the order in which they were made; one for each task."""
+    """Notes about tasks, and values that the workflow shows of itself.
+
+    Each in the order in which they were made; one for each task, and one for each key: the last.
+    """
 
     def __init__(self) -> None:
         self._notes: dict[str, OpenTask] = {}
+        self._values: dict[str, bytes] = {}
 
     def __bool__(self) -> bool:
         """Tell whether there is anything to write."""
-        return bool(self._notes)
+        return bool(self._notes or self._values)
 
     def put(self, note: OpenTask) -> None:
         """Add a note; it takes the place of an older one about the same task."""
@@ -29,7 +33,18 @@ class Outbox:
         """Take back the note about a task; ``False`` if it is on its way already, or never was."""
         return self._notes.pop(op, None) is not None
 
-    def take(self) -> tuple[OpenTask, ...]:
-        """Take everything out, to be written."""
-        notes, self._notes = self._notes, {}
-        return tuple(notes.values())
+    def show(self, key: str, value: bytes) -> None:
+        """Set a value; it takes the place of an older one with the same key."""
+        self._values.pop(key, None)
+        self._values[key] = value
+
+    def take(self) -> tuple[tuple[OpenTask, ...], tuple[tuple[str, bytes], ...]]:
+        """Take everything out, to be written: the notes, and the values with their keys."""
+        notes, self._notes = tuple(self._notes.values()), {}
+        values, self._values = self.values, {}
+        return notes, values
+
+    @property
+    def values(self) -> tuple[tuple[str, bytes], ...]:
+        """The values with their keys; they stay in here."""
+        return tuple(self._values.items())

@@ -61,7 +61,7 @@ def _error_of(stored: StoredWorkflow) -> ErrorRecord:
     return decode_error(stored.end.value)
 
 
-class Runtime:
+class Runtime(Correspondence):
     """Runs workflows durably. Made by :func:`open_runtime`, for the length of its block.
 
     Attributes:
@@ -78,17 +78,14 @@ class Runtime:
         codec: Codec,
         environment: Environment,
     ) -> None:
+        super().__init__(actor, codec, environment, cells, cells.message_counts)
         self._supervisor = supervisor
-        self._actor = actor
         self._cells = cells
         self._recovery = recovery
         self._registry = registry
-        self._codec = codec
-        self._environment = environment
         self._storage = Storage(actor, codec, environment.wall)
         self._lifecycle = Lifecycle(actor, self._storage, cells, codec, environment)
         self.recovery_report: RecoveryReport = RecoveryReport()
-        self._correspondence = Correspondence(actor, codec, environment.wall, cells.message_counts)
         self._closed = trio.Event()
 
     @property
@@ -272,36 +269,6 @@ class Runtime:
         """
         self._check_open()
         await self._lifecycle.cancel(id, reason)
-
-    async def send(
-        self, id: str, topic: str, payload: object, *, idempotency_key: str | None = None
-    ) -> None:
-        """Send a message to a workflow; it is durable when this returns.
-
-        It waits in the workflow's journal until ``ctx.receive`` takes it, wherever the workflow is
-        by then: not in memory, paused, quarantined, or in a later process.
-
-        Args:
-            id: the workflow.
-            topic: 1 to 200 characters of printable text; ``ctx.receive`` names the same.
-            payload: what JSON, attrs, dataclasses and the other types of task arguments can say;
-                it is read as the type that the receiver names.
-            idempotency_key: 1 to 200 characters of printable text: a second message with the
-                same key is dropped, whatever has become of the first.
-
-        Raises:
-            NotFoundError: there is no such workflow.
-            WorkflowClosedError: it has ended already.
-            SerializationError, PayloadTooLargeError: the payload cannot be stored.
-            InvalidInputError: topic or key are not possible.
-            RuntimeClosedError: the runtime is closing.
-            StorageUnavailableError, OutcomeUnknownError: see their docs. With a key it is safe to
-                send again.
-
-        Cancelled means not sent.
-        """
-        self._check_open()
-        await self._correspondence.send(id, topic, payload, idempotency_key)
 
     async def pause(self, id: str, reason: str | None = None) -> None:
         """Stop a workflow where it stands, until it is resumed; durable when this returns.

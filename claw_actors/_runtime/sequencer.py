@@ -29,7 +29,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import outcome
 import trio
@@ -38,6 +38,7 @@ from .._core.journal import (
     CRASH_OP,
     DEAD_LETTER_OP,
     OUTSIDE,
+    REPLY_OP,
     Entry,
     EntryKind,
     EntryStatus,
@@ -74,6 +75,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Sequencer"]
 
+Values: TypeAlias = tuple[tuple[str, bytes], ...]
+"""Encoded values, each with its key."""
+
 _log = logging.getLogger("claw_actors.workflows")
 
 WARN_AT = 0.8
@@ -94,11 +98,19 @@ class Sequencer:
         idling: Idling,
         max_journal_entries: int,
         on_progress: Callable[[], None],
+        on_values: Callable[[], None],
         due_by: float,
     ) -> None:
         self.turns: Turns = Turns()
-        self.writes: Writes = Writes(row, storage, on_refused=self.refused, on_progress=on_progress)
-        self.inbox: Inbox = Inbox(past.put_aside)
+        self.writes: Writes = Writes(
+            row,
+            storage,
+            on_refused=self.refused,
+            on_progress=on_progress,
+            on_values=on_values,
+            wall=wall,
+        )
+        self.inbox: Inbox = Inbox(past.put_aside, past.answered)
         self.brood: Brood = Brood(past.children)
         self.id: str = self.writes.id
         self.pk: int = row.pk
@@ -362,12 +374,33 @@ class Sequencer:
             life=self.life,
             ref=cut_off.n,
         )
-        self.writes.post(self.writes.advance(entries=(note,)), self.writes.settle)
+        self.writes.post(self.writes.advance(entries=(note,), with_notes=False), self.writes.settle)
 
-    def put_aside(self, message: Entry, letter: DeadLetter) -> None:
-        """Make a message a dead letter: once, because a note of that is in the same commit."""
+    def put_aside(self, message: Entry, letter: DeadLetter, reply: Values = ()) -> None:
+        """Make a message a dead letter: once, because a note of that is in the same commit.
+
+        Args:
+            message: its entry.
+            letter: what is kept of it.
+            reply: what who asked by it is told, if it was a request.
+        """
         note = note_about(DEAD_LETTER_OP, message.n, letter.at, self.life)
-        write = self.writes.advance(entries=(note,), dead_letters=(letter,), with_notes=False)
+        self._post_note(note, values=reply, dead_letters=(letter,))
+
+    def answer(self, request: Entry, reply: Values) -> None:
+        """Store the reply to a request: once, because a note of that is in the same commit."""
+        at = max(self.wall(), self.now)
+        self._post_note(note_about(REPLY_OP, request.n, at, self.life), values=reply)
+
+    def _post_note(
+        self, note: Entry, *, values: Values, dead_letters: tuple[DeadLetter, ...] = ()
+    ) -> None:
+        write = self.writes.advance(
+            entries=(note,),
+            values=values,
+            dead_letters=dead_letters,
+            with_notes=not self.replaying,
+        )
         self.writes.post(write, self.writes.settle)
 
     def open_operations(self) -> list[Operation]:
@@ -516,6 +549,10 @@ class Sequencer:
         """Write the notes now, if nothing else of the instance will take them along."""
         if not (self.turns.holder or self.sealed or self.writes.unsettled):
             self.writes.send_notes()
+
+    def show(self, key: str, value: bytes) -> None:
+        """Have a value stored with the next write, or when the instance is quiescent."""
+        self.writes.notes.show(key, value)
 
     def note_healthy(self) -> None:
         """It has run for a while after a recovery: that recovery counts no more."""

@@ -35,6 +35,8 @@ class Writes:
         *,
         on_refused: Callable[[ClawError], None],
         on_progress: Callable[[], None],
+        on_values: Callable[[], None],
+        wall: Callable[[], float],
     ) -> None:
         assert row.id is not None
         self.id: str = row.id
@@ -50,12 +52,20 @@ class Writes:
         self._storage = storage
         self._on_refused = on_refused
         self._on_progress = on_progress
+        self._on_values = on_values
+        self._wall = wall
         self._settled = trio.Event()
 
     def post(self, write: Advance, done: Callable[[Result], None]) -> Write:
         """Send a write; ``done`` gets its answer, and calls :meth:`settle`."""
         self.unsettled += 1
-        return self._storage.post(write, done)
+
+        def answered(result: Result) -> None:
+            done(result)
+            if not isinstance(result, ClawError):
+                self._on_values()
+
+        return self._storage.post(write, answered if write.values else done)
 
     def settle(self, result: Result | None) -> None:
         """Take note that a write was answered (or, without a result, withdrawn)."""
@@ -86,15 +96,17 @@ class Writes:
         closed: tuple[str, ...] = (),
         sends: tuple[Send, ...] = (),
         children: tuple[Create, ...] = (),
+        values: tuple[tuple[str, bytes], ...] = (),
         dead_letters: tuple[DeadLetter, ...] = (),
         with_notes: bool = True,
     ) -> Advance:
         """Make a write of this incarnation, with all that has been waiting for one.
 
-        These are the corrections of the row, and the notes.
+        These are the corrections of the row, and what is in the outbox.
         """
         if with_notes and self.notes:
-            opened = (*self.notes.take(), *opened)
+            noted, shown = self.notes.take()
+            opened, values = (*noted, *opened), (*shown, *values)
         change: RowChange | None = None
         if self.is_parked:
             change = RowChange(status=Status.RUNNING, wake_at=None, recoveries=0)
@@ -111,13 +123,24 @@ class Writes:
             change,
             sends=sends,
             children=children,
+            values=values,
+            values_at=self._wall(),
             dead_letters=dead_letters,
         )
 
     def send_notes(self) -> None:
         """Write the notes by themselves: that a body runs for long is no sign of progress."""
         if self.notes:
-            self.post(Advance(self.pk, self.id, self.life, opened=self.notes.take()), self.settle)
+            opened, values = self.notes.take()
+            write = Advance(
+                self.pk,
+                self.id,
+                self.life,
+                opened=opened,
+                values=values,
+                values_at=self._wall(),
+            )
+            self.post(write, self.settle)
 
     def park(self, wake_at: float | None, expect_n: int, done: Callable[[bool], None]) -> None:
         """Store that there is nothing to do until ``wake_at``, in POSIX seconds, if ever.
@@ -143,7 +166,8 @@ class Writes:
     def note_healthy(self) -> None:
         """It has run for a while after a recovery: that recovery counts no more."""
         if self._recovery_counted:
-            self.post(self.advance(), self._noted)
+            # In the middle of a replay, values are those of the past.
+            self.post(self.advance(with_notes=False), self._noted)
 
     def _noted(self, result: Result) -> None:
         self.settle(result)

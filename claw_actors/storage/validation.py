@@ -20,6 +20,7 @@ __all__ = [
     "check_id",
     "check_key",
     "check_metadata",
+    "check_number",
     "check_printable",
     "check_text",
     "check_time",
@@ -64,6 +65,16 @@ def check_printable(field: str, value: object) -> None:
     if isinstance(value, str) and 1 <= len(value) <= MAX_KEY_CHARS and value.isprintable():
         return
     raise InvalidInputError(field, value, f"1 to {MAX_KEY_CHARS} characters of printable text")
+
+
+def check_number(field: str, value: object, least: int, most: int) -> None:
+    """Check a whole number of a query.
+
+    Raises:
+        InvalidInputError: it is none, or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InvalidInputError(field, value, f"a whole number from {least:,} to {most:,}")
 
 
 def _is_clean_text(value: object, limit: int) -> bool:

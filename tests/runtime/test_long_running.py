@@ -367,7 +367,7 @@ async def test_a_sealed_instance_writes_no_notes(open_claw_runtime):
     assert storage.opened == []
 
 
-def test_an_outbox_keeps_the_last_note_of_each_task_in_order():
+def test_an_outbox_keeps_the_last_note_of_each_task_and_value_of_each_key_in_order():
     """And gives them away once."""
     outbox = Outbox()
     assert not outbox
@@ -377,9 +377,15 @@ def test_an_outbox_keeps_the_last_note_of_each_task_in_order():
     assert outbox
     assert outbox.withdraw("c")
     assert not outbox.withdraw("c")
-    assert outbox.take() == (second, first)
-    assert outbox.take() == ()
+    for key, value in (("x", b"1"), ("y", b"2"), ("x", b"3")):
+        outbox.show(key, value)
+    values = (("y", b"2"), ("x", b"3"))
+    assert outbox.values == values
+    assert outbox.take() == ((second, first), values)
+    assert outbox.take() == ((), ())
     assert not outbox
+    outbox.show("x", b"4")
+    assert outbox, "a value alone is something to write"
 
 
 # -- the one who watches --------------------------------------------------------------------------------

@@ -208,7 +208,7 @@ async def test_a_replay_receives_the_same(resume_everywhere):
 
     trace: list[object] = []
     messages = [(0.3, "x", 0), (0.9, "x", "not this"), *[(0.1, "x", n) for n in range(1, 4)]]
-    await resume_everywhere(run, trace=trace, messages=messages)
+    await resume_everywhere(run, trace=trace, same_result=False, messages=messages)
 
 
 # -- keys ----------------------------------------------------------------------------------------------
