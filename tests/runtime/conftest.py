@@ -83,7 +83,9 @@ def resume_everywhere(open_claw_runtime, journal_of, monkeypatch):
     async def result_of(runtime):
         return await runtime.result("a")
 
-    async def run(definition, *arguments, trace, same_result=True, messages=(), end_of=result_of):
+    async def run(
+        definition, *arguments, trace, same_result=True, messages=(), end_of=result_of, config=None
+    ):
         traced.append(trace)
 
         async def send(runtime, left):
@@ -96,7 +98,7 @@ def resume_everywhere(open_claw_runtime, journal_of, monkeypatch):
             trace.clear()
             delivered.clear()
             async with (
-                open_claw_runtime(storage, workflows=[definition]) as runtime,
+                open_claw_runtime(storage, workflows=[definition], config=config) as runtime,
                 trio.open_nursery() as nursery,
             ):
                 if start:

@@ -29,7 +29,16 @@ import attrs
 import trio
 import trio.testing
 
-from claw_actors import Context, MemoryStorage, Runtime, Status, WorkflowFailure, task, workflow
+from claw_actors import (
+    Context,
+    MemoryStorage,
+    Runtime,
+    RuntimeConfig,
+    Status,
+    WorkflowFailure,
+    task,
+    workflow,
+)
 from claw_actors import open_runtime as open_real_runtime
 from claw_actors._core.failures import leaves
 from claw_actors._core.journal import CANCEL_OP, Entry, EntryKind, effective
@@ -66,6 +75,8 @@ WEIGHT: dict[str, float] = {
     "send": 0.2,
     "receive": 0.15,
 }
+RESTFUL: dict[str, float] = WEIGHT | {"run": 2, "sleep": 4, "until": 0.4, "scope": 2, "race": 1}
+"""Of programs that wait more than they work."""
 BLOCKS = {"nursery", "scope", "fail_after", "move_on_at", "race", "map", "guard", "swallow", "lock"}
 ENDLESS = {"cancel", "fail", "until", "lock", "send", "receive"}
 MAX_DEPTH = 4
@@ -86,10 +97,12 @@ class Maker:
 
     Attributes:
         rng: what it is made of.
+        weight: what it is made of more, and what less.
         left: how many operations it may still have.
     """
 
     rng: random.Random
+    weight: dict[str, float] = attrs.field(factory=lambda: WEIGHT)
     left: int = 26
 
     def body(self, depth: int = 0, shielded: bool = False) -> list[Op]:
@@ -97,8 +110,8 @@ class Maker:
         for _ in range(self.rng.randint(2, 4) + (depth == 0) * 2):
             if self.left > 0:
                 self.left -= 1
-                pool = [name for name in WEIGHT if self.is_possible(name, depth, shielded)]
-                [name] = self.rng.choices(pool, [WEIGHT[one] for one in pool])
+                pool = [name for name in self.weight if self.is_possible(name, depth, shielded)]
+                [name] = self.rng.choices(pool, [self.weight[one] for one in pool])
                 make = getattr(self, f"make_{name}", None)
                 ops.append((name, *(make(depth + 1, shielded) if make else ())))
         return ops
@@ -350,6 +363,7 @@ class Life:
         cancel_at: when somebody outside asks it to cancel itself, in seconds.
         closes: how likely it is to be closed and opened again, each time.
         downtime: seconds between the crash and the resumed run.
+        passive: whether it leaves memory when it waits, sooner or later.
     """
 
     ops: list[Op]
@@ -358,11 +372,15 @@ class Life:
     cancel_at: float = LATEST_CANCEL_S
     closes: float = 0.0
     downtime: float = 0.0
+    passive: bool = False
     problems: list[str] = attrs.field(factory=list)
     trace: list[Op] = attrs.field(factory=list)
     marks: list[tuple[int, int]] = attrs.field(factory=list)
     attempts: int = 0
     closed: int = 0
+    lives: int = 0
+    passivated: int = 0
+    unwound: list[list[Op]] = attrs.field(factory=list)
     result: Op = ()
     is_loaded: bool = False
     storage: MemoryStorage = attrs.field(factory=MemoryStorage)
@@ -380,7 +398,7 @@ class Life:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Let commits take time, and note how long the trace is at each delivery."""
-        write, consume = InlineExecutor.write, Sequencer._consume
+        write, consume, seal = InlineExecutor.write, Sequencer._consume, Sequencer.seal
         life = self
 
         async def slow_write(executor, fn, *args):
@@ -396,11 +414,17 @@ class Life:
                 life.marks.append((entry.n, len(WORLDS[0].trace)))
             consume(sequencer, entry)
 
-        InlineExecutor.write, Sequencer._consume = slow_write, noted
+        def sealed(sequencer, why, **options):
+            # What it does while it is unwound is no part of what it has done.
+            if sequencer.sealed is None:
+                life.unwound.append(list(WORLDS[0].trace))
+            seal(sequencer, why, **options)
+
+        InlineExecutor.write, Sequencer._consume, Sequencer.seal = slow_write, noted, sealed
         try:
             yield
         finally:
-            InlineExecutor.write, Sequencer._consume = write, consume
+            InlineExecutor.write, Sequencer._consume, Sequencer.seal = write, consume, seal
 
     @property
     def journal(self) -> tuple[Entry, ...]:
@@ -418,14 +442,18 @@ class Life:
         environment = attrs.evolve(
             virtual_environment(self.seed, start=base), on_attempt=self.begun
         )
+        config = RuntimeConfig()
+        if self.passive:
+            config = RuntimeConfig(idle_after=self.rng.choice([0.0, 0.0, 0.3, 0.8, 1.3]))
         before: list[Op] = []
         with trio.move_on_after(PATIENCE_S) as limit:
             while not self.result:
                 self.is_loaded = False
                 async with open_real_runtime(
-                    self.storage, workflows=[run], environment=environment
+                    self.storage, workflows=[run], environment=environment, config=config
                 ) as runtime:
                     await self.live(runtime, run, environment.wall)
+                self.passivated += runtime.statistics().passivated
                 trace = WORLDS[0].trace
                 # Closed in mid-life, it is unwound: what counts is what it had done before.
                 trace = trace if self.result else self.trace
@@ -434,12 +462,16 @@ class Life:
                     self.problems.append(f"not the trace before it was closed: {trace} {before}")
                 before = max(before, trace, key=len)
         self.trace = list(WORLDS[0].trace)
+        for trace in self.unwound if self.result else ():
+            if self.trace[: len(trace)] != trace:
+                self.problems.append(f"not the trace before it left: {self.trace} {trace}")
         if limit.cancelled_caught:
             self.problems.append("stuck")
 
     def prepare(self) -> Any:
         async def start(ctx: Context) -> str:
             self.is_loaded = True
+            self.lives += 1
             world = WORLDS[0] = World(self.rng)
             self.marks.clear()
             world.locks = [ctx.lock(), ctx.lock()]
@@ -462,7 +494,8 @@ class Life:
             if staying.cancelled_caught:
                 self.closed += 1
                 if self.is_loaded:
-                    self.trace = list(WORLDS[0].trace)
+                    left = len(self.unwound) == self.lives
+                    self.trace = self.unwound[-1] if left else list(WORLDS[0].trace)
             nursery.cancel_scope.cancel()
 
     async def cancel_late(self, runtime: Runtime, wall: Callable[[], float]) -> None:
@@ -499,7 +532,7 @@ class Life:
 
     def resume(self, kept: int, seed: int, **options: Any) -> Life:
         """Run it again from what a crash after so many entries has left."""
-        options = {"cancel_at": self.cancel_at, **options}
+        options = {"cancel_at": self.cancel_at, "passive": self.passive, **options}
         return Life(self.ops, seed, self.journal[:kept], storage=self.cut(kept), **options).run()
 
 
@@ -518,6 +551,7 @@ class Tally:
     def add(self, seed: int, life: Life, what: str) -> None:
         self.counts["lives"] += 1
         self.counts["closed in mid-life"] += life.closed
+        self.counts["passivated"] += life.passivated
         for problem in life.problems:
             self.problems.append(f"program {seed}, {what}: {problem}"[:1_500])
 
@@ -531,12 +565,14 @@ class Tally:
             )
 
 
-def explore_program(seed: int, tally: Tally, *, closes: float = 0.0, twice: float = 0.1) -> None:
+def explore_program(
+    seed: int, tally: Tally, *, closes: float = 0.0, twice: float = 0.1, passive: bool = False
+) -> None:
     """Run one random program, and resume it from every prefix of its journal."""
     rng = random.Random(seed)
-    ops = Maker(rng).body()
+    ops = Maker(rng, RESTFUL if passive else WEIGHT).body()
     cancel_at = rng.choice([2.0, 4.0, 7.0, *[LATEST_CANCEL_S] * 5])
-    live = Life(ops, seed, cancel_at=cancel_at, closes=closes).run()
+    live = Life(ops, seed, cancel_at=cancel_at, closes=closes, passive=passive).run()
     tally.add(seed, live, "live")
     tally.counts["programs"] += 1
     tally.counts["entries"] += len(live.journal)

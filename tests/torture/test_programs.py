@@ -10,6 +10,7 @@ from trio.lowlevel import Abort
 
 from claw_actors._core import replay
 from claw_actors._runtime import cells
+from claw_actors._runtime.recovery import Recovery
 from claw_actors._runtime.sequencer import Sequencer
 from claw_actors._runtime.strand import Strand
 
@@ -24,28 +25,38 @@ def quiet():
     logging.disable(logging.NOTSET)
 
 
-def explored(first: int, count: int, *, closes: float = 0.0) -> Tally:
+def explored(first: int, count: int, *, closes: float = 0.0, passive: bool = False) -> Tally:
     """Explore some programs, each of them by its number."""
     tally = Tally()
     for seed in range(first, first + count):
-        explore_program(seed, tally, closes=closes)
+        explore_program(seed, tally, closes=closes, passive=passive)
     return tally
 
 
-@pytest.mark.parametrize("closes", [0.0, 0.5], ids=["crashed", "crashed and closed"])
-def test_a_replay_of_any_program_does_what_the_first_run_did(closes):
+WAYS = pytest.mark.parametrize(
+    ("closes", "passive"),
+    [(0.0, False), (0.5, False), (0.0, True), (0.5, True)],
+    ids=["crashed", "crashed and closed", "crashed and passive", "crashed, closed and passive"],
+)
+
+
+@WAYS
+def test_a_replay_of_any_program_does_what_the_first_run_did(closes, passive):
     """From every prefix of its journal; the long form of this is in the torture."""
-    tally = explored(100, 12, closes=closes)
+    tally = explored(100, 12, closes=closes, passive=passive)
     assert tally.problems == []
-    assert tally.counts["prefixes"] > 50
-    assert (tally.counts["closed in mid-life"] > 20) == bool(closes)
+    assert tally.counts["prefixes"] > 30
+    assert (tally.counts["closed in mid-life"] > 10) == bool(closes)
+    assert (tally.counts["passivated"] > 10) == passive
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("closes", [0.0, 0.5], ids=["crashed", "crashed and closed"])
-def test_a_replay_of_hundreds_of_programs_does_what_the_first_run_did(closes, is_long, tell):
+@WAYS
+def test_a_replay_of_hundreds_of_programs_does_what_the_first_run_did(
+    closes, passive, is_long, tell
+):
     """Every kind of entry, of ending and of operation occurs."""
-    tally = explored(10_000, 2_000 if is_long else 75, closes=closes)
+    tally = explored(10_000, 2_000 if is_long else 75, closes=closes, passive=passive)
     counts = tally.counts
     tell(f"{dict(sorted(counts.items()))}")
     assert tally.problems == []
@@ -56,12 +67,12 @@ def test_a_replay_of_hundreds_of_programs_does_what_the_first_run_did(closes, is
 # -- the rule broken on purpose -----------------------------------------------------------------------
 
 
-def must_be_found(first: int, *, most: int = 60) -> str:
+def must_be_found(first: int, *, most: int = 60, passive: bool = False) -> str:
     """Explore until something does not hold, and return what that is."""
     for seed in range(first, first + most):
         tally = Tally()
         try:
-            explore_program(seed, tally)
+            explore_program(seed, tally, passive=passive)
         except Exception as error:  # what is broken may break in any way
             return repr(error)
         if tally.problems:
@@ -124,3 +135,9 @@ def test_finds_entries_that_are_delivered_in_the_order_of_arrival_only_live(monk
 
     monkeypatch.setattr(Sequencer, "committed", overtaking)
     must_be_found(100)
+
+
+def test_finds_a_wake_up_that_is_lost(monkeypatch):
+    """One that leaves memory for a time, and is not brought back at that time."""
+    monkeypatch.setattr(Recovery, "left", lambda self, pk, id, left: None)
+    assert "stuck" in must_be_found(100, passive=True)
