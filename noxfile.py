@@ -55,6 +55,7 @@ EXAMPLES = {
     "hello.py": (),
     "backup.py": (),
     "order_saga.py": (),
+    "agent_approval.py": (),
     "tcp_server.py": (),
     "device_loop.py": (),
 }

@@ -18,8 +18,7 @@ The cases, by topic:
 
 - ``creating``, ``advancing``, ``claiming``, ``sending``, ``steering``, ``saving``, ``deleting``:
   the operations.
-- ``messaging``, ``publishing``, ``discarding``, ``continuing``, ``parenting``: what an
-  ``Advance`` brings along.
+- ``messaging``, ``publishing``, ``discarding``, ``parenting``: what an ``Advance`` brings along.
 - ``reporting``: what a parent is told of its children.
 - ``grouping``: several of them in one commit, and ``Atomic``.
 - ``finding``, ``listing``, ``recovering``: the reads.
@@ -32,7 +31,6 @@ The cases, by topic:
 from . import (
     advancing,
     claiming,
-    continuing,
     creating,
     deleting,
     discarding,
@@ -64,7 +62,6 @@ CASES: tuple[Case, ...] = cases_of(
     messaging,
     publishing,
     discarding,
-    continuing,
     steering,
     parenting,
     reporting,
