@@ -116,7 +116,8 @@ class Entry:
         life: the incarnation that wrote it; 0 for outsiders.
         attempt: for a task, how many attempts ended with this one.
         started_at: for a task, when its first attempt began.
-        digest: 16 bytes over the arguments, or ``None``.
+        digest: 16 bytes over the arguments, or ``None``; on a start, over those that the workflow
+            was started with, in its first run.
         ref: the number of another entry: on an ``END`` that failed, the failed task's; on a
             void ``NOTE``, the first one voided; on another note, the one it is about; on a ``TASK`` that was cancelled because of an
             exception, the last one delivered when that was raised.

@@ -71,6 +71,8 @@ class Event(enum.StrEnum):
     FAIL = "fail"
     CANCEL = "cancel"
     """The cancellation has been carried out. (The *request* for it is a journal entry.)"""
+    CONTINUE = "continue"
+    """The run has ended by beginning the next one."""
     RETRY = "retry"
     """An operator wants a failed or quarantined one to go on."""
     PAUSE = "pause"
@@ -99,6 +101,7 @@ TRANSITIONS: dict[Status, dict[Event, Status]] = {
         Event.CLAIM: Status.RUNNING,
         Event.PARK: Status.WAITING,
         Event.CRASH: Status.PENDING,
+        Event.CONTINUE: Status.PENDING,
         Event.PAUSE: Status.PAUSED,
         Event.QUARANTINE: Status.QUARANTINED,
         Event.COMPLETE: Status.COMPLETED,
@@ -112,6 +115,7 @@ TRANSITIONS: dict[Status, dict[Event, Status]] = {
         Event.CLAIM: Status.RUNNING,
         Event.PARK: Status.WAITING,
         Event.CRASH: Status.PENDING,
+        Event.CONTINUE: Status.PENDING,
         Event.PAUSE: Status.PAUSED,
         Event.QUARANTINE: Status.QUARANTINED,
         Event.COMPLETE: Status.COMPLETED,

@@ -14,6 +14,7 @@ from .._core.identity import derive_seed
 if TYPE_CHECKING:
     from .attempts import Attempts
     from .births import Births
+    from .continuing import NextRun
     from .inbox import MessageCounts
     from .rollback import Rollback
     from .strand import Strand
@@ -42,12 +43,14 @@ class Surroundings:
         run_key: what the keys for the outside world derive from.
         seed: what all their random numbers derive from.
         failures: classes of exceptions that fail the workflow; others are crashes.
+        next_run: what would follow this run.
         message_counts: what became of messages, counted for the whole runtime.
         births: what starting a child needs.
     """
 
     attempts: Attempts
     rollback: Rollback
+    next_run: NextRun
     run_key: str
     seed: int
     failures: tuple[type[Exception], ...]

@@ -31,11 +31,12 @@ from ..actors import (
     Supervisor,
 )
 from ..errors import ClawError, SupervisorStoppedError, UnknownChildError
-from ..storage.operations import Advance, Claim, Claimed
+from ..storage.operations import Advance, Claim, Claimed, Result, Trim, Trimmed
 from ..storage.records import Loaded, RowChange, WorkflowRow
 from .attempts import Attempts, TaskCounts
 from .births import Births
 from .changes import Changes
+from .continuing import NextRun
 from .idling import Idling
 from .inbox import MessageCounts
 from .incarnation import Incarnation, InstanceFailed
@@ -94,6 +95,7 @@ class _Cell:
         sequencer: of the incarnation that runs.
         healthy: the timer after which it counts as healthy.
         rest: of the last incarnation that ran.
+        stopping: its supervisor has asked it to stop.
         look_again: something was asked for that its present incarnation will not do: when it has
             left memory, look whether it has to come back.
     """
@@ -108,6 +110,7 @@ class _Cell:
     due_by: float = -math.inf
     sequencer: Sequencer | None = None
     healthy: Timer | None = None
+    stopping: bool = False
     look_again: bool = False
     rest: Rest | None = None
 
@@ -130,6 +133,7 @@ class _Instance(Behaviour[Never, None]):
 
     def request_stop(self, life: Life, reason: str, deadline: float) -> None:  # noqa: ARG002
         """Seal it: task bodies that end within the grace are still recorded."""
+        self._cell.stopping = True
         if self._cell.sequencer is not None:
             self._cell.sequencer.seal(reason)
         else:  # it is only about to come to life
@@ -296,17 +300,27 @@ class Cells:
         self._gone.set()
 
     async def run(self, cell: _Cell) -> None:
-        """One incarnation."""
+        """One incarnation after the other, as long as each continues as a new run."""
         loaded, cell.activation = cell.activation, None
-        if loaded is None:
-            loaded = await self._claim(cell)
-        if loaded is None:
-            return
+        while loaded := loaded or await self._claim(cell):
+            continued = await self._live(cell, loaded)
+            if continued is None or cell.stopping:
+                return
+            cell.life, loaded = continued.life, None
+            cell.workflow = self._registry.find(continued.name, continued.version)
+            # It has done something, and has nothing to do with what it was brought back for.
+            cell.due_by = -math.inf
+            cell.sign_of_life.set()
+
+    async def _live(self, cell: _Cell, loaded: Loaded) -> WorkflowRow | None:
+        """One incarnation; return the row if it has continued as a new run."""
         if loaded.row.status is not Status.RUNNING:  # paused or ended since it was claimed
             cell.look_again = True
-            return
+            return None
         cell.life, cell.restarts = loaded.row.life, loaded.row.restarts
-        incarnation = self._prepare(cell, loaded)
+        if loaded.row.run > 1:
+            self._trim(cell.pk)
+        incarnation, next_run = self._prepare(cell, loaded)
         cell.sequencer = sequencer = incarnation.sequencer
         cell.rest = sequencer.rest
         try:
@@ -319,6 +333,16 @@ class Cells:
         if status is not None:
             self.counts.ended += 1
             _log.info("workflow %s: %s", cell.id, status)
+        return next_run.row
+
+    def _trim(self, pk: int) -> None:
+        """Drop what earlier runs have left, one piece after the other; nobody waits for it."""
+
+        def answered(result: Result) -> None:
+            if isinstance(result, Trimmed) and not result.done:
+                self._trim(pk)
+
+        self._storage.post(Trim(pk), answered)
 
     async def _claim(self, cell: _Cell) -> Loaded | None:
         """Take the next life, and read what it starts from."""
@@ -338,7 +362,7 @@ class Cells:
             _log.error("workflow %s: cannot be read, and is left as it is: %s", cell.id, loaded)
         return None
 
-    def _prepare(self, cell: _Cell, loaded: Loaded) -> Incarnation:
+    def _prepare(self, cell: _Cell, loaded: Loaded) -> tuple[Incarnation, NextRun]:
         row, past = loaded.row, read_past(loaded.entries)
         sequencer = Sequencer(
             row,
@@ -366,16 +390,21 @@ class Cells:
             long_running=self._long_running,
             counts=self.task_counts,
         )
-        return Incarnation(
+        next_run = NextRun(
+            row, past.start, sequencer, self._registry, self._codec, self._environment
+        )
+        incarnation = Incarnation(
             cell.workflow,
             sequencer,
             attempts,
             row,
             past,
             self._codec,
+            next_run,
             self.message_counts,
             self._births,
         )
+        return incarnation, next_run
 
     # -- coming to an end ---------------------------------------------------------------------------
 

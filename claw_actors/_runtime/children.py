@@ -169,6 +169,7 @@ async def open_children(
     """
     strand.check_open()
     path = strand.names.next(name)
+    strand.nurseries += 1
     try:
         async with trio.open_nursery(strict_exception_groups=True) as trio_nursery:
             children = Children(strand, path, trio_nursery, attempts, make_context)
@@ -188,6 +189,7 @@ async def open_children(
             raise
         raise told from None
     finally:
+        strand.nurseries -= 1
         strand.inside = False
 
 

@@ -15,6 +15,7 @@ from typing import (
     TYPE_CHECKING,
     Concatenate,
     Literal,
+    NoReturn,
     ParamSpec,
     TypeVar,
     cast,
@@ -393,6 +394,35 @@ class Context(Parenting):
         self._strand.check_open()
         deadline = self._sequencer.now + length
         return _failing(open_deadline(self._strand, "fail_after", deadline, length))
+
+    # -- the next run -------------------------------------------------------------------------------
+
+    async def continue_as_new(self, *args: object) -> NoReturn:
+        """End this run, and begin the next one of the same workflow, with an empty journal.
+
+        For a workflow that goes on for ever, whose journal would: the id stays, and with it
+        values, labels, the parent, and who waits for the result. Messages that nobody has received
+        go along, and no message is lost or taken twice on the way. The next run has the newest
+        version of the workflow that is registered, these arguments, random numbers and idempotency
+        keys of its own. The journal of this run is dropped, and so are its rollback handlers: what
+        it has done is done.
+
+        It does not return, and what the code still does on its way out is not recorded, as when
+        the instance leaves memory. A request to cancel or a deadline that is committed before wins.
+
+        Args:
+            args: the arguments of the next run, after ``ctx``.
+
+        Raises:
+            InvalidArgumentsError, SerializationError, PayloadTooLargeError: the arguments do not
+                fit; this run goes on.
+            ContextMisuseError: used by a child, while a nursery is open, or shielded from a
+                cancellation; from another Trio task, or in a task body.
+            NonDeterminismError: the journal says that something else came here.
+            InstanceSealed: the next run has begun; never catch it.
+        """
+        self._strand.check_open()
+        await self._surroundings.next_run.begin(self._strand, args)
 
     # -- failure ------------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ..storage.records import WorkflowRow
     from .attempts import Attempts
     from .births import Births
+    from .continuing import NextRun
     from .inbox import MessageCounts
     from .sequencer import Sequencer
     from .signatures import Signature
@@ -109,6 +110,7 @@ class Incarnation:
         row: WorkflowRow,
         past: Past,
         codec: Codec,
+        next_run: NextRun,
         message_counts: MessageCounts,
         births: Births,
     ) -> None:
@@ -117,9 +119,17 @@ class Incarnation:
         self._strand = Strand(sequencer)
         # What fails the workflow at once; any other exception is a crash.
         self._failures = (*_RECORDED, *workflow.all_failures)
+        self._next_run = next_run
         self._rollback = Rollback(sequencer, attempts)
         surroundings = Surroundings(
-            attempts, self._rollback, row.run_key, row.seed, self._failures, message_counts, births
+            attempts,
+            self._rollback,
+            next_run,
+            row.run_key,
+            row.seed,
+            self._failures,
+            message_counts,
+            births,
         )
         self._closing = Closing(sequencer, self._strand, row.run_key)
         self._context = Context(self._strand, surroundings)
@@ -154,7 +164,8 @@ class Incarnation:
             with trio.CancelScope(shield=True):
                 await sequencer.wait_settled()
             sequencer.storage.unlisten(sequencer.pk, sequencer)
-        if sequencer.failure is not None:
+        # What the code does wrong when the next run has begun stops nothing.
+        if sequencer.failure is not None and self._next_run.row is None:
             raise self._sorted(sequencer.failure)
         return status
 

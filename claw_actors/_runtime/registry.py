@@ -43,6 +43,10 @@ class Registry:
             known = [f"{name}@{version}" for name, version in sorted(self._by_key)]
             raise UnknownWorkflowError(name, version, known) from None
 
+    def newest(self, name: str) -> Workflow[..., object]:
+        """Return the newest version of a workflow, of which one is registered."""
+        return self._by_key[name, max(version for known, version in self._by_key if known == name)]
+
     def check(self, workflow: object) -> None:
         """Make sure that this very workflow is registered.
 

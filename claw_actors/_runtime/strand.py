@@ -69,6 +69,8 @@ class Strand:
         self.resumed: bool = False
         # Its code stands in an operation of its context, so what it awaits is ours.
         self.inside: bool = False
+        # How many nurseries it has open.
+        self.nurseries: int = 0
         # The durable scopes whose cancellation reaches it; those outside of a shield do not.
         self.scopes: tuple[trio.CancelScope, ...] = scopes
 

@@ -39,6 +39,8 @@ __all__ = [
     "Sent",
     "Steer",
     "Steered",
+    "Trim",
+    "Trimmed",
 ]
 
 
@@ -122,6 +124,10 @@ class Advance:
         dead_letters: messages that it could not take, to be put aside; their ``seq`` is ignored.
         children: workflows to be created as children of this one. For each there is one entry of
             kind ``CHILD`` among ``entries``, in the same order.
+        continued: if there are any, the first entries of the workflow's next run, the start first,
+            numbered from 0; the answer's number is then that of the last of these. ``change`` sets
+            the run, and whatever else is new. The journal and the open work of the run before count
+            no more, and are dropped by :class:`Trim`.
     """
 
     pk: int
@@ -137,6 +143,7 @@ class Advance:
     values_at: float = 0.0
     dead_letters: tuple[DeadLetter, ...] = ()
     children: tuple[Create, ...] = ()
+    continued: tuple[Entry, ...] = ()
 
     def change_of(self, row: WorkflowRow) -> RowChange | None:
         """Say what changes of the row as it is stored; for backends."""
@@ -363,6 +370,28 @@ class Deleted:
 
 
 @attrs.frozen
+class Trim:
+    """Drop a bounded piece of what a workflow's earlier runs have left; repeat it until done.
+
+    Of a workflow that is gone there is nothing to drop: it is done.
+
+    Attributes:
+        pk: the workflow.
+        limit: how many rows of each kind to delete at most.
+    """
+
+    pk: int
+    limit: int = 5_000
+
+
+@attrs.frozen
+class Trimmed:
+    """Answer to :class:`Trim`: whether nothing is left."""
+
+    done: bool
+
+
+@attrs.frozen
 class Atomic:
     """Several operations, all or nothing; the first refusal is the answer to the whole."""
 
@@ -370,10 +399,10 @@ class Atomic:
 
 
 Operation: TypeAlias = (
-    Create | Advance | Claim | Send | Steer | SaveWorkflow | SaveTask | Delete | Atomic
+    Create | Advance | Claim | Send | Steer | Trim | SaveWorkflow | SaveTask | Delete | Atomic
 )
 
-Answer: TypeAlias = Created | Advanced | Claimed | Sent | Steered | Saved | Deleted
+Answer: TypeAlias = Created | Advanced | Claimed | Sent | Steered | Trimmed | Saved | Deleted
 
 Result: TypeAlias = Answer | tuple[Answer, ...] | ClawError
 """What became of one operation; ``Atomic`` answers with a tuple; a refusal is its error, returned."""

@@ -103,6 +103,9 @@ class RowChange:
     name: str | _Unchanged = UNCHANGED
     version: int | _Unchanged = UNCHANGED
     life: int | _Unchanged = UNCHANGED
+    run: int | _Unchanged = UNCHANGED
+    run_key: str | _Unchanged = UNCHANGED
+    seed: int | _Unchanged = UNCHANGED
 
     def apply(self, row: WorkflowRow) -> WorkflowRow:
         """Return the row with these columns set and its revision raised by one."""

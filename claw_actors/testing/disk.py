@@ -23,6 +23,8 @@ from ..storage.operations import (
     Result,
     Send,
     Sent,
+    Steer,
+    Steered,
 )
 from ..storage.records import (
     DeadLetter,
@@ -73,8 +75,8 @@ class FakeDisk(Backend):
 
     Attributes:
         commits: how many groups were committed in this life.
-        acknowledged: for each workflow's key, the number of the last entry that storage has said
-            is durable.
+        acknowledged: for each workflow's key, its run and the number of the last entry that
+            storage has said is durable.
         is_dead: whether the process has died.
     """
 
@@ -82,7 +84,7 @@ class FakeDisk(Backend):
 
     def __init__(self, surviving: MemoryStorage, crash: CrashPoint | None) -> None:
         self.commits: int = 0
-        self.acknowledged: dict[int, int] = {}
+        self.acknowledged: dict[int, tuple[int, int]] = {}
         self._working = surviving.snapshot()
         self._synced = surviving
         self._crash = crash
@@ -150,12 +152,15 @@ class FakeDisk(Backend):
         for operation, result in zip(group, results, strict=True):
             match operation, result:
                 case Advance(pk=pk), Advanced(n=n):
-                    self.acknowledged[pk] = n
+                    self._note(pk, n)
                     self._acknowledge_others(result)
                 case Send(), Sent():
                     self._acknowledge_sent(result)
                 case Create(), Created(pk=pk, n=n):
-                    self.acknowledged[pk] = n
+                    self._note(pk, n)
+                case Steer(), Steered(changed=changed):
+                    for row, n in changed:
+                        self._note(row.pk, n)
                 case Delete(), Deleted(pk=pk):
                     self.acknowledged.pop(pk, None)
                 case _:
@@ -167,13 +172,18 @@ class FakeDisk(Backend):
             self._acknowledge_sent(one)
         for child in answer.children:
             if isinstance(child, Created) and not child.existed:
-                self.acknowledged[child.pk] = child.n
+                self._note(child.pk, child.n)
         if (reported := answer.reported) is not None:
-            self.acknowledged[reported.pk] = reported.entry.n
+            self._note(reported.pk, reported.entry.n)
 
     def _acknowledge_sent(self, answer: Sent | ClawError) -> None:
         if isinstance(answer, Sent) and not answer.duplicate:
-            self.acknowledged[answer.pk] = answer.n
+            self._note(answer.pk, answer.n)
+
+    def _note(self, pk: int, n: int) -> None:
+        record = self._working._table.get(pk)
+        if record is not None:  # else it was deleted in the same group
+            self.acknowledged[pk] = (record.row.run, n)
 
     def tidy(self) -> None:
         """Do nothing: there is no space to give back."""

@@ -90,10 +90,10 @@ class Witness:
     def check_survivors(self) -> None:
         """Compare what survives with what was found at the start, and with what was promised."""
         survivors = read_everything(self.disk.surviving())
-        for pk, n in self.disk.acknowledged.items():
+        for pk, (run, n) in self.disk.acknowledged.items():
             if pk not in survivors:
                 self.problems.append(f"workflow number {pk} was acknowledged, and is lost")
-            elif survivors[pk].entries[-1].n < n:
+            elif (survivors[pk].row.run, survivors[pk].entries[-1].n) < (run, n):
                 id = survivors[pk].row.id
                 self.problems.append(f"entry {n} of {id} was acknowledged, and is lost")
         for pk, before in self.found.items():
@@ -106,7 +106,10 @@ class Witness:
         id = after.row.id
         if after.row.life < before.row.life:
             self.problems.append(f"the life of {id} went down")
-        if after.entries[: len(before.entries)] != before.entries:
+        if after.row.run < before.row.run:
+            self.problems.append(f"the run of {id} went down")
+        is_same = after.row.run == before.row.run
+        if is_same and after.entries[: len(before.entries)] != before.entries:
             self.problems.append(f"the journal of {id} was changed")
 
     def _check_journal(self, loaded: Loaded) -> None:

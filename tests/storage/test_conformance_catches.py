@@ -24,6 +24,7 @@ from claw_actors.errors import (
 )
 from claw_actors.storage import family
 from claw_actors.storage.memory import MemoryStorage, transaction
+from claw_actors.storage.memory.journal import Journal
 from claw_actors.storage.memory.keys import Keys
 from claw_actors.storage.memory.table import Table
 from claw_actors.storage.model import WorkflowFilter
@@ -43,6 +44,8 @@ from claw_actors.storage.operations import (
     Sent,
     Steer,
     Steered,
+    Trim,
+    Trimmed,
 )
 from claw_actors.storage.records import Loaded, RowChange
 from claw_actors.testing import conformance
@@ -342,6 +345,40 @@ class EndsInTheSameLife(Answering):
             row = attrs.evolve(record.row, life=record.row.life - 1)
             self._table.put(row.pk, attrs.evolve(record, row=row))
         return result
+
+
+class ContinuesTheJournal(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, Advance) and operation.continued and isinstance(result, Advanced):
+            record = self._table.get(operation.pk)
+            journal = Journal.of(
+                tuple(attrs.evolve(one, n=n + 1) for n, one in enumerate(record.entries))
+            )
+            self._table.put(operation.pk, attrs.evolve(record, journal=journal))
+        return result
+
+
+class ForgetsWithTheRun(Answering):
+    def answer(self, operation):
+        result = super().answer(operation)
+        if isinstance(operation, Advance) and operation.continued and isinstance(result, Advanced):
+            record = self._table.get(operation.pk)
+            self._table.put(operation.pk, attrs.evolve(record, keys=Keys(), values={}))
+        return result
+
+
+class ContinuesInTheSameLife(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Advance) and operation.continued:
+            change = attrs.evolve(operation.change, life=operation.life)
+            return attrs.evolve(operation, change=change)
+        return operation
+
+
+class TrimsForEver(Answering):
+    def answer(self, operation):
+        return Trimmed(done=False) if isinstance(operation, Trim) else super().answer(operation)
 
 
 class SendsNothingAlong(Answering):
@@ -1039,6 +1076,11 @@ CONTROLS = [
     (PausesAgain, "asking_for_what_is_so_already_changes_nothing"),
     (EndsInTheSameLife, "a_terminated_workflow_ends_in_the_next_life"),
     (EndsInTheSameLife, "an_end_fences_within_its_group"),
+    (ContinuesTheJournal, "a_next_run_begins_with_what_it_is_given"),
+    (ForgetsWithTheRun, "what_belongs_to_the_workflow_outlives_its_runs"),
+    (ContinuesInTheSameLife, "nothing_of_the_old_life_comes_into_the_next_run"),
+    (IgnoresExpectedNumber, "a_run_to_which_something_was_added_does_not_end"),
+    (TrimsForEver, "trimming_goes_in_bounded_pieces_and_can_be_repeated"),
     (SendsNothingAlong, "what_an_advance_sends_arrives"),
     (RecordsEveryMessageAsTaken, "a_refused_message_is_recorded_as_such"),
     (RefusesWithItsMessages, "a_refused_message_stops_no_neighbour"),

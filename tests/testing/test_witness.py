@@ -44,13 +44,13 @@ def disk() -> FakeDisk:
 def test_a_message_is_promised_to_its_recipient(disk: FakeDisk) -> None:
     """Sent from outside or along with an advance; a duplicate or a refused one promises nothing."""
     disk.commit([Create(a_row("v"), (a_start(),)), Send("v", a_message(), "k")])
-    assert disk.acknowledged == {1: 1, 2: 1}
+    assert disk.acknowledged == {1: (1, 1), 2: (1, 1)}
     sends = (Send("v", a_message()), Send("nobody", a_message()), Send("v", a_message(), "k"))
     entries = tuple(a_send(f"send#{n}") for n in range(3))
     disk.commit([Advance(1, "w", 1, entries, sends=sends)])
-    assert disk.acknowledged == {1: 4, 2: 2}
+    assert disk.acknowledged == {1: (1, 4), 2: (1, 2)}
     disk.commit([Send("v", a_message(), "k"), Send("nobody", a_message())])
-    assert disk.acknowledged == {1: 4, 2: 2}
+    assert disk.acknowledged == {1: (1, 4), 2: (1, 2)}
 
 
 def test_a_disk_shows_values_and_dead_letters_until_it_dies(disk: FakeDisk) -> None:
@@ -125,7 +125,7 @@ def test_what_is_right_is_no_problem(witness: Witness) -> None:
 
 def test_a_lost_entry_and_a_lost_workflow_are_named(disk: FakeDisk, witness: Witness) -> None:
     """Storage said that they were durable."""
-    disk.acknowledged = {1: 2, 7: 0}
+    disk.acknowledged = {1: (1, 2), 7: (1, 0)}
     witness.check_survivors()
     assert witness.problems == [
         "entry 2 of w was acknowledged, and is lost",

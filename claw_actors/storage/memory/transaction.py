@@ -44,6 +44,8 @@ from ..operations import (
     Sent,
     Steer,
     Steered,
+    Trim,
+    Trimmed,
 )
 from ..records import RowChange, StoredValue, WorkflowRow
 from ..refusals import CHILD_REFUSALS, SEND_REFUSALS, ChildRefusal, SendRefusal
@@ -83,6 +85,11 @@ def _made_due(record: Record, at: float) -> Record:
     return attrs.evolve(record, row=RowChange(wake_at=at).apply(record.row))
 
 
+def _first(entries: tuple[Entry, ...]) -> Journal:
+    """Make the journal of a run that begins with these."""
+    return Journal.of(tuple(attrs.evolve(entry, n=n) for n, entry in enumerate(entries)))
+
+
 def _with_open_tasks(record: Record, open_tasks: Mapping[str, OpenTask]) -> Record:
     return attrs.evolve(record, open_tasks=open_tasks)
 
@@ -106,7 +113,16 @@ class Transaction:
             return refusal.with_traceback(None)
 
     def _do(
-        self, operation: Create | Advance | Claim | Send | Steer | SaveWorkflow | SaveTask | Delete
+        self,
+        operation: Create
+        | Advance
+        | Claim
+        | Send
+        | Steer
+        | Trim
+        | SaveWorkflow
+        | SaveTask
+        | Delete,
     ) -> Answer:
         match operation:
             case Create():
@@ -119,6 +135,8 @@ class Transaction:
                 return self._send(operation)
             case Steer():
                 return self._steer(operation)
+            case Trim():
+                return Trimmed(done=True)  # earlier runs have left nothing
             case SaveWorkflow():
                 return self._save_workflow(operation)
             case SaveTask():
@@ -139,9 +157,7 @@ class Transaction:
         record = Record(
             row=attrs.evolve(row, pk=pk, metadata=dict(row.metadata)),
             parent_pk=parent_pk,
-            journal=Journal.of(
-                tuple(attrs.evolve(entry, n=n) for n, entry in enumerate(operation.entries))
-            ),
+            journal=_first(operation.entries),
         )
         self._table.put(pk, record)
         return Created(pk, record.last_n)
@@ -169,6 +185,8 @@ class Transaction:
             advanced = self._advance_along(operation, record)
         else:
             record = record.with_entries(operation.entries)
+            if operation.continued:
+                record = attrs.evolve(record, journal=_first(operation.continued), open_tasks={})
             self._table.put(operation.pk, record)
             advanced = Advanced(record.last_n)
         if operation.change is None or record.parent_pk is None:

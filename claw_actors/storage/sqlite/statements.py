@@ -200,6 +200,13 @@ def _piecewise(table: str, key: str = "rowid") -> tuple[str, str]:
     )
 
 
+TRIM_PIECES: Final = tuple(
+    f"DELETE FROM {table} WHERE rowid IN"
+    f" (SELECT rowid FROM {table} WHERE wf = :wf AND run < :run LIMIT :limit)"
+    for table in ("claw_journal", "claw_task")
+)
+"""Delete a bounded piece of what the earlier runs of a workflow have left."""
+
 DELETE_PIECES: Final = (
     _piecewise("claw_journal"),
     _piecewise("claw_task"),

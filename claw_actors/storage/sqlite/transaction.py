@@ -46,6 +46,8 @@ from ..operations import (
     Sent,
     Steer,
     Steered,
+    Trim,
+    Trimmed,
 )
 from ..records import RowChange, StoredValue, WorkflowRow
 from ..refusals import CHILD_REFUSALS, SEND_REFUSALS, ChildRefusal, SendRefusal
@@ -127,7 +129,7 @@ class Transaction:
         self._connection.execute(statements.RELEASE)
 
     def _do(
-        self, operation: Create | Claim | Send | Steer | SaveWorkflow | SaveTask | Delete
+        self, operation: Create | Claim | Send | Steer | Trim | SaveWorkflow | SaveTask | Delete
     ) -> Answer:
         match operation:
             case Create():
@@ -138,6 +140,8 @@ class Transaction:
                 return self._send(operation)
             case Steer():
                 return self._steer(operation)
+            case Trim():
+                return self._trim(operation)
             case SaveWorkflow():
                 return self._save_workflow(operation)
             case SaveTask():
@@ -194,6 +198,11 @@ class Transaction:
             assert change is not None
             row = self._workflows.change(stored, change)
             head.life = row.life
+            if operation.continued:
+                # What is left of the run before is found by its number, which no reader asks for.
+                head = self._journal.begin(pk, Head(row.run, row.life, n=-1))
+                self._save_belongings(operation)
+                return Advanced(self._journal.append(pk, head, operation.continued))
         if operation.values or operation.dead_letters:
             self._save_belongings(operation)
         if operation.sends or operation.children:
@@ -379,6 +388,16 @@ class Transaction:
 
     def _read(self, sql: str, of: Values) -> list[Values]:
         return self._connection.execute(sql, of).fetchall()
+
+    def _trim(self, operation: Trim) -> Trimmed:
+        stored = self._readable(operation.pk)
+        if stored is None:
+            return Trimmed(done=True)
+        of = {"wf": operation.pk, "run": stored.row.run, "limit": operation.limit}
+        deleted = [
+            self._connection.execute(delete, of).rowcount for delete in statements.TRIM_PIECES
+        ]
+        return Trimmed(done=max(deleted) < operation.limit)
 
     def _delete(self, operation: Delete) -> Deleted:
         self._journal.flush()

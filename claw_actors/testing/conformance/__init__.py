@@ -18,7 +18,8 @@ The cases, by topic:
 
 - ``creating``, ``advancing``, ``claiming``, ``sending``, ``steering``, ``saving``, ``deleting``:
   the operations.
-- ``messaging``, ``publishing``, ``discarding``, ``parenting``: what an ``Advance`` brings along.
+- ``messaging``, ``publishing``, ``discarding``, ``continuing``, ``parenting``: what an
+  ``Advance`` brings along.
 - ``reporting``: what a parent is told of its children.
 - ``grouping``: several of them in one commit, and ``Atomic``.
 - ``finding``, ``listing``, ``recovering``: the reads.
@@ -31,6 +32,7 @@ The cases, by topic:
 from . import (
     advancing,
     claiming,
+    continuing,
     creating,
     deleting,
     discarding,
@@ -62,6 +64,7 @@ CASES: tuple[Case, ...] = cases_of(
     messaging,
     publishing,
     discarding,
+    continuing,
     steering,
     parenting,
     reporting,
