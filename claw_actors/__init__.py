@@ -20,6 +20,8 @@ from . import errors as errors
 from ._core.failures import ErrorRecord as ErrorRecord
 from ._core.lifecycle import Status as Status
 from ._core.lifecycle import TaskStatus as TaskStatus
+from ._core.transacting import Connection as Connection
+from ._core.transacting import Cursor as Cursor
 from ._runtime.channel import Channel as Channel
 from ._runtime.child_handle import ChildHandle as ChildHandle
 from ._runtime.config import RuntimeConfig as RuntimeConfig
@@ -83,7 +85,9 @@ __all__ = [
     "ChildHandle",
     "ChildSpec",
     "ClawError",
+    "Connection",
     "Context",
+    "Cursor",
     "DeadMessage",
     "DeadlineExceededError",
     "ErrorRecord",

@@ -13,6 +13,7 @@ from typing import (
     Any,
     Concatenate,
     Generic,
+    Literal,
     NoReturn,
     ParamSpec,
     TypeVar,
@@ -30,9 +31,20 @@ from .errors import ContextMisuseError, DefinitionError, WorkflowFailure
 from .task_context import Place, place
 
 if TYPE_CHECKING:
+    from ._core.transacting import Connection
     from ._runtime.context import Context
 
-__all__ = ["AsyncTask", "Restart", "Retry", "Task", "ThreadTask", "Workflow", "task", "workflow"]
+__all__ = [
+    "AsyncTask",
+    "Restart",
+    "Retry",
+    "Task",
+    "ThreadTask",
+    "TransactionalTask",
+    "Workflow",
+    "task",
+    "workflow",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -167,6 +179,46 @@ class ThreadTask(Task[P, R_co]):
         return cast("R_co", self.fn(*args, **kwargs))
 
 
+@attrs.frozen(eq=False)
+class TransactionalTask(Task[P, R_co]):
+    """A task whose body is committed together with its outcome, in the workflows' own database.
+
+    The body is a plain function ``(connection, *args)``; callers pass the arguments after the
+    connection.
+    """
+
+    def __call__(self, connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function itself, with any connection.
+
+        Raises:
+            ContextMisuseError: in workflow code.
+        """
+        if place.get() is Place.WORKFLOW:
+            _refuse_direct_call(self.name)
+        return cast("R_co", cast("Callable[..., object]", self.fn)(connection, *args, **kwargs))
+
+
+class _TransactionalDecorator:
+    """``@task(transactional=True)``, typed."""
+
+    def __init__(self, name: str | None, retry: Retry, timeout: float | None) -> None:
+        self._name, self._retry, self._timeout = name, retry, timeout
+
+    def __call__(self, fn: Callable[Concatenate[Connection, P], R]) -> TransactionalTask[P, R]:
+        if not inspect.isroutine(fn) or inspect.iscoroutinefunction(fn):
+            raise DefinitionError(
+                f"@task(transactional=True) goes on a plain function (connection, *args), not on"
+                f" {fn!r}"
+            )
+        if not inspect.signature(fn).parameters:
+            raise DefinitionError(
+                f"transactional task {fn.__name__} takes no connection as its first argument"
+            )
+        name = _check_name(fn.__name__ if self._name is None else self._name, "task")
+        called = cast("Callable[P, object]", fn)
+        return TransactionalTask(called, name, self._retry, self._timeout)
+
+
 class _TaskDecorator:
     """``@task(...)``, typed for async and plain functions."""
 
@@ -217,7 +269,16 @@ def task(
     retry: Retry = ONCE,
     timeout: float | None = None,
     heartbeat_timeout: float | None = None,
+    transactional: Literal[False] = False,
 ) -> _TaskDecorator: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    retry: Retry = ONCE,
+    timeout: float | None = None,
+    transactional: Literal[True],
+) -> _TransactionalDecorator: ...
 def task(
     fn: Callable[..., object] | None = None,
     /,
@@ -226,6 +287,7 @@ def task(
     retry: Retry = ONCE,
     timeout: float | None = None,
     heartbeat_timeout: float | None = None,
+    transactional: bool = False,
 ) -> object:
     """Declare a task: a unit of work with effects, whose outcome is recorded once.
 
@@ -241,14 +303,24 @@ def task(
             still timed out. On a plain function the thread is abandoned.
         heartbeat_timeout: how long an attempt may go without ``task_info().heartbeat()``, in
             seconds; then it has timed out.
+        transactional: the function is ``(connection, *args)``, and what it does with the
+            connection is committed together with its outcome: exactly once. Only where storage is
+            SQLite. It runs in storage's own thread, and all writes wait for it.
 
     Returns:
         The task; or the decorator, if called without a function.
 
     Raises:
-        DefinitionError: this is no function, or the name is not possible.
+        DefinitionError: this is no function, or the name is not possible; a transactional task
+            is an async function, or has a ``heartbeat_timeout``.
         InvalidInputError: a timeout is not possible.
     """
+    if transactional:
+        if fn is not None or heartbeat_timeout is not None:
+            raise DefinitionError(
+                "@task(transactional=True) is called without a function and a heartbeat_timeout"
+            )
+        return _TransactionalDecorator(name, retry, timeout)
     decorator = _TaskDecorator(name, retry, timeout, heartbeat_timeout)
     return decorator if fn is None else decorator(fn)
 

@@ -52,6 +52,8 @@ __all__ = [
     "SupervisorStoppedError",
     "TaskFailedError",
     "TaskTimeoutError",
+    "TransactionDeniedError",
+    "TransactionsUnsupportedError",
     "UnknownChildError",
     "UnknownWorkflowError",
     "WorkflowCancelledError",
@@ -517,6 +519,41 @@ class TaskTimeoutError(ClawError):
         super().__init__(f"the attempt {what} {timeout_s:g} s")
         self.timeout_s = timeout_s
         self.silent = silent
+
+
+class TransactionDeniedError(ClawError):
+    """A statement that a transactional task must not run; nothing of it was done.
+
+    Denied are transaction control, ``PRAGMA``, ``ATTACH``, temporary and virtual tables, and
+    everything about the tables of claw_actors, reading included.
+
+    Attributes:
+        reason: what SQLite says about it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"a statement is not allowed in a transactional task: {reason}; it may read and change"
+            " tables of its own"
+        )
+        self.reason = reason
+
+
+class TransactionsUnsupportedError(ClawError):
+    """A transactional task cannot run on this storage; nothing was started or written.
+
+    Attributes:
+        name: the task's name.
+        where: the storage.
+    """
+
+    def __init__(self, name: str, where: str) -> None:
+        super().__init__(
+            f"task {name} is transactional, and {where} is no SQL database: open the runtime with"
+            " SQLite, or declare the task without transactional=True"
+        )
+        self.name = name
+        self.where = where
 
 
 class RetryAfter(ClawError):

@@ -77,6 +77,8 @@ EXAMPLES = [
     (errors.DeadlineExceededError(1_700_000_000.5), "by its deadline, 1700000000.500"),
     (errors.TaskTimeoutError(1.5), "took longer than 1.5 s"),
     (errors.TaskTimeoutError(1.5, silent=True), "sent no heartbeat for 1.5 s"),
+    (errors.TransactionDeniedError("not authorized"), "transactional task: not authorized; it"),
+    (errors.TransactionsUnsupportedError("pay", "memory"), "pay is transactional, and memory is n"),
     (errors.RetryAfter(2.5), "retry after 2.5 s"),
     (errors.RetryAfter(2.5, "busy"), "busy"),
     (errors.NonDeterminismError("order-1", "task a", "task b"), "expected task a, got task b."),

@@ -9,10 +9,11 @@ resets neither the count nor the due time; only an attempt that *ended* counts.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 import math
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeAlias, assert_never, cast
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import attrs
 import trio
@@ -21,21 +22,26 @@ from .._core.failures import describe, leaves
 from .._core.identity import digest, idempotency_key
 from .._core.journal import Entry, EntryKind, EntryStatus, OpenTask
 from .._core.retry import GiveUp, Retry, decide_retry
-from ..definitions import AsyncTask, Task
+from ..definitions import AsyncTask, Task, TransactionalTask
 from ..errors import (
     ClawError,
     PayloadTooLargeError,
     SerializationError,
     TaskTimeoutError,
+    TransactionsUnsupportedError,
 )
 from ..storage.codec import Codec, encode_error
-from ..task_context import TaskInfo, place
+from ..task_context import Heart, TaskInfo, place
+from .endings import Cancelled, Delivered, Raised, Returned
 from .environment import AttemptBegun
 from .heartbeat import AttemptHeart
 from .open_work import OpenWork
+from .transacting import transact
 
 if TYPE_CHECKING:
+    from .._core.transacting import Connection
     from ..storage.records import WorkflowRow
+    from .endings import Ending
     from .environment import Environment
     from .long_running import LongRunning
     from .operation import Operation
@@ -56,25 +62,6 @@ class TaskCounts:
     retries: int = 0
     replayed: int = 0
     changed_arguments: int = 0
-
-
-@attrs.frozen
-class _Returned:
-    value: bytes
-
-
-@attrs.frozen
-class _Raised:
-    error: Exception
-    final: bool = False
-
-
-@attrs.frozen
-class _Cancelled:
-    pass
-
-
-_Ending: TypeAlias = _Returned | _Raised | _Cancelled
 
 
 class Attempts:
@@ -100,6 +87,16 @@ class Attempts:
         self._threads = threads
         self._long_running = long_running
         self._counts = counts
+
+    def check(self, task: Task[..., Any]) -> None:
+        """Refuse a task that this storage cannot run.
+
+        Raises:
+            TransactionsUnsupportedError: it is transactional, and there is no SQL.
+        """
+        backend = self._sequencer.storage.backend
+        if isinstance(task, TransactionalTask) and not backend.transactional:
+            raise TransactionsUnsupportedError(task.name, backend.where)
 
     def note_replayed(self, entry: Entry, data: bytes) -> None:
         """Take note that a task was skipped, and whether it was asked for with other arguments."""
@@ -142,7 +139,7 @@ class Attempts:
             ending = await self._repeat(strand, operation, task, signature, data, work)
         except trio.Cancelled:  # noqa: ASYNC103 - raised again when its entry is delivered
             strand.check_durable()
-            ending = _Cancelled()
+            ending = Cancelled()
         except BaseException as error:
             # KeyboardInterrupt and the like. Another context may have the turn: seal, and raise
             # this when it is our turn to leave.
@@ -162,51 +159,88 @@ class Attempts:
         signature: Signature,
         data: bytes,
         work: OpenWork,
-    ) -> _Ending:
+    ) -> Ending:
         """Make attempts until one is final."""
         while self._sequencer.sealed is None:
-            heart = AttemptHeart(self._sequencer, work, self.codec, task.heartbeat_timeout)
-            info = TaskInfo(
-                workflow_id=self._sequencer.id,
-                task_id=operation.id,
-                name=task.name,
-                attempt=work.ended + 1,
-                idempotency_key=idempotency_key(
-                    self._sequencer.id, self._row.run_key, operation.id
-                ),
-                heart=heart,
-            )
-            watched = self._long_running.watch(work.mark_running)
-            try:
-                ending = await self._attempt(strand, task, signature, data, info, heart)
-            finally:
-                watched.end()
-                heart.end()
-                work.end_attempt()
-            if isinstance(ending, _Cancelled):
+            if isinstance(task, TransactionalTask):
+                ending = await self._transact(strand, operation, task, signature, data, work)
+            else:
+                ending = await self._watch(strand, task, signature, data, work)
+            if isinstance(ending, Cancelled | Delivered):
                 return ending
             work.ended += 1
-            if isinstance(ending, _Returned) or ending.final:
+            if isinstance(ending, Returned) or ending.final:
                 return ending
             due_at = self._next_due(task.retry, ending.error, work)
             if due_at is None:
                 return ending
             await self._record_retry(work.retry(ending.error, due_at))
             await self._wait_until(due_at)
-        return _Cancelled()
+        return Cancelled()
 
-    async def _attempt(
+    def _info(self, work: OpenWork, task: Task[..., Any], heart: Heart) -> TaskInfo:
+        key = idempotency_key(self._sequencer.id, self._row.run_key, work.id)
+        return TaskInfo(
+            workflow_id=self._sequencer.id,
+            task_id=work.id,
+            name=task.name,
+            attempt=work.ended + 1,
+            idempotency_key=key,
+            heart=heart,
+        )
+
+    async def _watch(
         self,
         strand: Strand,
         task: Task[..., Any],
         signature: Signature,
         data: bytes,
-        info: TaskInfo,
-        heart: AttemptHeart,
-    ) -> _Ending:
-        """Run the body once."""
-        if trio.current_effective_deadline() == -float("inf"):
-            return _Cancelled()  # before it could start
+        work: OpenWork,
+    ) -> Ending:
+        """Make one attempt, and take note of how far it comes."""
+        heart = AttemptHeart(self._sequencer, work, self.codec, task.heartbeat_timeout)
+        watched = self._long_running.watch(work.mark_running)
+        try:
+            info = self._info(work, task, heart)
+            return await self._attempt(strand, task, signature, data, info, heart)
+        finally:
+            watched.end()
+            heart.end()
+            work.end_attempt()
+
+    async def _transact(
+        self,
+        strand: Strand,
+        operation: Operation,
+        task: Task[..., Any],
+        signature: Signature,
+        data: bytes,
+        work: OpenWork,
+    ) -> Ending:
+        """Make one attempt whose body is committed with its outcome."""
+        # Nothing is noted of it: a note would be written behind the outcome that ends it.
+        info = self._info(work, task, Heart())
+        self._begin(info)
+        token = place.set(info)
+        variables = contextvars.copy_context()
+        place.reset(token)
+
+        def body(connection: Connection) -> bytes:
+            args, kwargs = signature.decode_arguments(self.codec, data)
+            result = task.fn(connection, *args, **kwargs)
+            what = f"result of task {info.task_id!r}"
+            return self.codec.round_trip(result, signature.returns, what)[0]
+
+        return await transact(
+            strand,
+            self._entry(operation, task, Returned(b""), work, data, attempt=info.attempt),
+            lambda connection: variables.run(body, connection),
+            closed=(operation.id,) if work.is_stored else (),
+            limit_s=task.timeout,
+        )
+
+    def _begin(self, info: TaskInfo) -> None:
+        """Count an attempt, and tell who wants to know."""
         self._counts.attempts += 1
         self._environment.on_attempt(
             AttemptBegun(
@@ -217,6 +251,20 @@ class Attempts:
                 delivered=self._sequencer.delivered,
             )
         )
+
+    async def _attempt(
+        self,
+        strand: Strand,
+        task: Task[..., Any],
+        signature: Signature,
+        data: bytes,
+        info: TaskInfo,
+        heart: AttemptHeart,
+    ) -> Ending:
+        """Run the body once."""
+        if trio.current_effective_deadline() == -float("inf"):
+            return Cancelled()  # before it could start
+        self._begin(info)
         # Each attempt gets arguments of its own: a body that changes them in place changes
         # nothing for the workflow, which a replay could not repeat.
         args, kwargs = signature.decode_arguments(self.codec, data)
@@ -226,17 +274,17 @@ class Attempts:
                 result = await self._call(task, args, kwargs)
             if scope is not None and scope.cancel_called:
                 assert task.timeout is not None
-                return _Raised(TaskTimeoutError(task.timeout))
+                return Raised(TaskTimeoutError(task.timeout))
             if silence is not None and silence.cancel_called:
                 assert task.heartbeat_timeout is not None
-                return _Raised(TaskTimeoutError(task.heartbeat_timeout, silent=True))
+                return Raised(TaskTimeoutError(task.heartbeat_timeout, silent=True))
             what = f"result of task {info.task_id!r}"
             try:
                 value, _ = self.codec.round_trip(result, signature.returns, what)
             except (SerializationError, PayloadTooLargeError) as error:
                 # The effect has happened and must not be repeated.
-                return _Raised(error, final=True)
-            return _Returned(value)
+                return Raised(error, final=True)
+            return Returned(value)
         except BaseException as error:  # noqa: ASYNC103 - the same
             parts = leaves(error)
             if any(not isinstance(part, Exception | trio.Cancelled) for part in parts):
@@ -244,12 +292,12 @@ class Attempts:
             if any(isinstance(part, trio.Cancelled) for part in parts):
                 strand.check_durable()
             if all(isinstance(part, trio.Cancelled) for part in parts):
-                return _Cancelled()  # noqa: ASYNC104
+                return Cancelled()  # noqa: ASYNC104
             if isinstance(error, Exception):
-                return _Raised(error)  # noqa: ASYNC104
+                return Raised(error)  # noqa: ASYNC104
             # A body that was cancelled, and whose clean-up failed.
             group = cast("BaseExceptionGroup[BaseException]", error)
-            return _Raised(cast("Exception", group.split(Exception)[0]))  # noqa: ASYNC104
+            return Raised(cast("Exception", group.split(Exception)[0]))  # noqa: ASYNC104
         finally:
             place.reset(token)
 
@@ -307,17 +355,21 @@ class Attempts:
         strand: Strand,
         operation: Operation,
         task: Task[..., Any],
-        ending: _Ending,
+        ending: Ending,
         work: OpenWork,
         data: bytes,
     ) -> object:
         """Record how it ended, and wait until that is delivered."""
         sequencer = self._sequencer
-        cancelled = isinstance(ending, _Cancelled)
+        if isinstance(ending, Delivered):
+            return ending.entry
+        cancelled = isinstance(ending, Cancelled)
         if sequencer.failure is None and not (cancelled and sequencer.sealed is not None):
             closed = (operation.id,) if work.is_stored else ()
             sequencer.post(
-                operation, self._entry(operation, task, ending, work, data), closed=closed
+                operation,
+                self._entry(operation, task, ending, work, data, attempt=work.ended),
+                closed=closed,
             )
         if sequencer.sealed is None:
             return await strand.wait_for_entry()
@@ -330,18 +382,20 @@ class Attempts:
         self,
         operation: Operation,
         task: Task[..., Any],
-        ending: _Ending,
+        ending: Returned | Raised | Cancelled,
         work: OpenWork,
         data: bytes,
+        *,
+        attempt: int,
     ) -> Entry:
         stored: bytes | None = None
         cut_off_since: int | None = None
         match ending:
-            case _Returned(value):
+            case Returned(value):
                 status, stored = EntryStatus.OK, value
-            case _Raised(error):
+            case Raised(error):
                 status, stored = EntryStatus.FAILED, encode_error(describe(error))
-            case _Cancelled():
+            case Cancelled():
                 status = EntryStatus.CANCELLED
                 cut_off_since = operation.strand.unwinds_since
             case _:
@@ -354,7 +408,7 @@ class Attempts:
             at=max(self._sequencer.wall(), self._sequencer.now),
             after=operation.asked.after,
             life=self._sequencer.life,
-            attempt=work.ended,
+            attempt=attempt,
             started_at=work.started_at,
             digest=digest(data),
             ref=cut_off_since,

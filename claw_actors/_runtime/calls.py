@@ -8,7 +8,7 @@ import attrs
 from trio.lowlevel import checkpoint_if_cancelled
 
 from .._core.journal import Entry, EntryKind, EntryStatus
-from ..definitions import Task
+from ..definitions import Task, TransactionalTask
 from ..errors import DefinitionError, TaskFailedError
 from ..storage.codec import decode_error
 from .operation import BEGIN, Operation
@@ -16,7 +16,6 @@ from .signatures import Signature, signature_of
 
 if TYPE_CHECKING:
     from .._core.replay import Asked
-    from ..storage.codec import Codec
     from .attempts import Attempts
     from .strand import Strand
 
@@ -46,18 +45,22 @@ class Call(Generic[R]):
 
 
 def prepare(
-    codec: Codec, task: Task[..., R], args: tuple[object, ...], kwargs: dict[str, object]
+    attempts: Attempts, task: Task[..., R], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> Call[R]:
     """Check and encode a call.
 
     Raises:
         DefinitionError: this is no task.
         InvalidArgumentsError, SerializationError, PayloadTooLargeError: the arguments do not fit.
+        TransactionsUnsupportedError: it is transactional, and there is no SQL.
     """
     if not isinstance(task, Task):
         raise DefinitionError(f"{task!r} is no task; declare it with @task")
-    signature = signature_of(task.fn, task.name)
-    return Call(task, signature, signature.encode_arguments(codec, args, kwargs))
+    attempts.check(task)
+    # The connection is not an argument that anybody passes.
+    is_transactional = isinstance(task, TransactionalTask)
+    signature = signature_of(task.fn, task.name, skip_first=is_transactional)
+    return Call(task, signature, signature.encode_arguments(attempts.codec, args, kwargs))
 
 
 async def perform(strand: Strand, attempts: Attempts, asked: Asked, call: Call[R]) -> R:

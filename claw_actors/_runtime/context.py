@@ -83,7 +83,7 @@ class Context(Parenting):
         """
         strand, attempts = self._strand, self._surroundings.attempts
         strand.check()
-        call = prepare(attempts.codec, task, args, kwargs)
+        call = prepare(attempts, task, args, kwargs)
         return await perform(strand, attempts, asked_of(strand, call), call)
 
     async def sleep(self, seconds: float) -> None:
@@ -155,7 +155,7 @@ class Context(Parenting):
                 f"{id!r} cannot name a nursery here: rollback handlers are named so"
             )
         async with self._open_children(name) as children:
-            yield Nursery(children, self._surroundings.attempts.codec)
+            yield Nursery(children, self._surroundings.attempts)
 
     def _open_children(self, name: str) -> AbstractAsyncContextManager[Children]:
         return open_children(self._strand, name, self._surroundings.attempts, self._of_child)
@@ -220,8 +220,8 @@ class Context(Parenting):
             isinstance(limit, bool) or not isinstance(limit, int) or limit < 1
         ):
             raise InvalidInputError("limit", limit, "a whole number, at least 1, or None")
-        codec = self._surroundings.attempts.codec
-        calls = [prepare(codec, cast("Task[..., R]", task), (item,), {}) for item in items]
+        attempts = self._surroundings.attempts
+        calls = [prepare(attempts, cast("Task[..., R]", task), (item,), {}) for item in items]
         await self._strand.checkpoint()
         opening = self._open_children("map")
         return await map_calls(self._strand, opening, calls, limit, return_exceptions)
@@ -454,7 +454,7 @@ class Context(Parenting):
             InstanceSealed: the instance leaves memory.
         """
         self._strand.check_open()
-        call = prepare(self._surroundings.attempts.codec, task, args, kwargs)
+        call = prepare(self._surroundings.attempts, task, args, kwargs)
         return self._surroundings.rollback.register(call)
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ from .scopes import CancelScope
 
 if TYPE_CHECKING:
     from ..definitions import Task
-    from ..storage.codec import Codec
+    from .attempts import Attempts
     from .children import Children
     from .context import Context
 
@@ -29,9 +29,9 @@ class Nursery:
     cancelled, and what they raised comes out as one exception group, as with Trio's nurseries.
     """
 
-    def __init__(self, children: Children, codec: Codec) -> None:
+    def __init__(self, children: Children, attempts: Attempts) -> None:
         self._children = children
-        self._codec = codec
+        self._attempts = attempts
         self._cancel_scope = CancelScope(children.strand, children.cancel_scope)
 
     def __repr__(self) -> str:
@@ -84,4 +84,4 @@ class Nursery:
                 after its block.
         """
         self._children.check()
-        self._children.start_call(prepare(self._codec, task, args, kwargs), as_it_is)
+        self._children.start_call(prepare(self._attempts, task, args, kwargs), as_it_is)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
-from outcome import Outcome, capture
+from outcome import Outcome, Value, capture
 from trio.lowlevel import (
     Abort,
     RaiseCancelT,
@@ -272,6 +272,29 @@ class Strand:
         """Wait for the entry of a task whose body has ended; nothing but that entry ends it."""
         self.parked = True
         return await wait_task_rescheduled(_refuse_abort)
+
+    async def wait_for_answer(self, withdraw: Callable[[], bool]) -> object:
+        """Wait for an entry, which comes with the turn, or for :meth:`answer`, without it.
+
+        Args:
+            withdraw: takes back what was asked for, when this is cancelled; ``False`` if it is too
+                late, and will be answered.
+        """
+
+        def abort(_: RaiseCancelT) -> Abort:
+            if not withdraw():
+                return Abort.FAILED
+            self.parked = False
+            return Abort.SUCCEEDED
+
+        self.parked = True
+        return await wait_task_rescheduled(abort)
+
+    def answer(self, value: object) -> None:
+        """End :meth:`wait_for_answer`, unless it is about to get the turn."""
+        if self.parked and not self.marked:
+            self.wake = Value(value)
+            self.sequencer.turns.wake(self)
 
     def end(self) -> None:
         """Give up the turn for good."""

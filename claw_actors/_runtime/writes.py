@@ -12,7 +12,7 @@ import trio
 
 from .._core.lifecycle import Event, Status, apply
 from ..errors import ClawError, StaleWriteError
-from ..storage.operations import Advance
+from ..storage.operations import Advance, Transact
 from ..storage.records import RowChange
 from .outbox import Outbox
 
@@ -56,7 +56,7 @@ class Writes:
         self._wall = wall
         self._settled = trio.Event()
 
-    def post(self, write: Advance, done: Callable[[Result], None]) -> Write:
+    def post(self, write: Advance | Transact, done: Callable[[Result], None]) -> Write:
         """Send a write; ``done`` gets its answer, and calls :meth:`settle`."""
         self.unsettled += 1
 
@@ -65,7 +65,8 @@ class Writes:
             if not isinstance(result, ClawError):
                 self._on_values()
 
-        return self._storage.post(write, answered if write.values else done)
+        shows = isinstance(write, Advance) and write.values
+        return self._storage.post(write, answered if shows else done)
 
     def settle(self, result: Result | None) -> None:
         """Take note that a write was answered (or, without a result, withdrawn)."""
@@ -127,6 +128,11 @@ class Writes:
             values_at=self._wall(),
             dead_letters=dead_letters,
         )
+
+    def unpark(self) -> None:
+        """Store that there is something to do again, if the row says otherwise."""
+        if self.is_parked:
+            self.post(self.advance(with_notes=False), self.settle)
 
     def send_notes(self) -> None:
         """Write the notes by themselves: that a body runs for long is no sign of progress."""

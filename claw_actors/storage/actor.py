@@ -41,7 +41,7 @@ from ..errors import (
 from .backend import Backend, OpenReport
 from .executor import Executor
 from .listeners import Listener, Listeners
-from .operations import Advance, Answer, Claim, Delete, Deleted, Operation, Result
+from .operations import Advance, Answer, Claim, Delete, Deleted, Operation, Result, Transact
 
 __all__ = ["StorageActor", "StorageLimits", "StorageStatistics", "Write"]
 
@@ -119,6 +119,18 @@ def _is_conditional(refusal: ClawError) -> bool:
     Its author has reckoned with that, and what it wrote later does not build on it.
     """
     return isinstance(refusal, StaleWriteError) and refusal.what == "journal"
+
+
+def _advance_of(operation: Operation) -> Advance | None:
+    """Return what an incarnation writes with an operation, if one does."""
+    if isinstance(operation, Transact):
+        return operation.advance
+    return operation if isinstance(operation, Advance) else None
+
+
+def _is_of_a_life(operation: Operation) -> bool:
+    """Tell whether an operation makes sense only to an incarnation, or to who begins one."""
+    return isinstance(operation, Advance | Transact | Claim)
 
 
 class StorageActor:
@@ -199,7 +211,7 @@ class StorageActor:
         return write
 
     def _accept(self, write: Write, queue: dict[Write, None]) -> None:
-        lives_end = self.trouble is not None and isinstance(write.operation, Advance | Claim)
+        lives_end = self.trouble is not None and _is_of_a_life(write.operation)
         if self.failure is not None or self._closing or lives_end:
             # Answered from the loop, never from inside the call: callers hold invariants here.
             write.queued = False
@@ -231,14 +243,15 @@ class StorageActor:
         """
 
         def is_older(write: Write) -> bool:
-            operation = write.operation
-            return isinstance(operation, Advance) and operation.pk == pk and operation.life < life
+            advance = _advance_of(write.operation)
+            return advance is not None and advance.pk == pk and advance.life < life
 
         while True:
             for write in [write for write in self._taken() if is_older(write)]:
                 self.withdraw(write)
-                operation = cast("Advance", write.operation)
-                self._answer(write, StaleWriteError(operation.id, "life", operation.life, life))
+                advance = _advance_of(write.operation)
+                assert advance is not None
+                self._answer(write, StaleWriteError(advance.id, "life", advance.life, life))
             if not any(is_older(write) for write in self._in_flight):
                 return
             # What was in flight may be queued again afterwards: storage was unavailable.
@@ -432,9 +445,12 @@ class StorageActor:
     def _take(self) -> list[Write]:
         group: list[Write] = []
         for write in self._queue:
-            if len(group) >= self._limits.max_group:
+            alone = isinstance(write.operation, Transact)
+            if len(group) >= self._limits.max_group or (alone and group):
                 break
             group.append(write)
+            if alone:
+                break
         for write in group:
             write.queued = False
             del self._queue[write]
@@ -481,8 +497,9 @@ class StorageActor:
             self._answer(write, result)
             operation = write.operation
             if isinstance(result, ClawError):
-                if isinstance(operation, Advance) and not _is_conditional(result):
-                    self._refuse_followers(operation, result)
+                advance = _advance_of(operation)
+                if advance is not None and not _is_conditional(result):
+                    self._refuse_followers(advance, result)
             else:
                 self._listeners.announce(operation, result)
         self._listeners.finish()
@@ -493,8 +510,8 @@ class StorageActor:
 
     def _refuse_followers(self, refused: Advance, error: ClawError) -> None:
         for write in self._taken():
-            later = write.operation
-            if isinstance(later, Advance) and (later.pk, later.life) == (refused.pk, refused.life):
+            later = _advance_of(write.operation)
+            if later and (later.pk, later.life) == (refused.pk, refused.life):
                 self.withdraw(write)
                 self._answer(write, fresh(error))
 
@@ -520,7 +537,7 @@ class StorageActor:
         for write in group:
             self._answer(write, fresh(trouble))
         for write in self._taken():
-            if isinstance(write.operation, Advance | Claim):
+            if _is_of_a_life(write.operation):
                 self.withdraw(write)
                 self._answer(write, self._refusal())
         self._answered.unpark_all()

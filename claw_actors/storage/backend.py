@@ -57,6 +57,9 @@ class Backend(abc.ABC):
     blocking: bool = True
     """Whether calls may block on I/O, so that they belong in a worker thread."""
 
+    transactional: bool = False
+    """Whether it does a :class:`Transact`: it is an SQL database, which authors may work in."""
+
     @property
     @abc.abstractmethod
     def where(self) -> str:
@@ -102,7 +105,7 @@ class Backend(abc.ABC):
         """Do all of these in one durable transaction, in order, and answer each.
 
         An operation that is refused changes nothing and is answered with its error; the others
-        are committed. Returned means durable.
+        are committed. Returned means durable. A :class:`Transact` comes alone.
 
         Raises:
             StorageUnavailableError: nothing of the group was applied; it may be tried again.

@@ -27,6 +27,8 @@ from .operations import (
     Sent,
     Steer,
     Steered,
+    Transact,
+    Transacted,
 )
 from .records import WorkflowRow
 
@@ -126,6 +128,8 @@ class Listeners:
             self._announce_sent(operation, answer)
         elif isinstance(operation, Advance) and isinstance(answer, Advanced):
             self._announce_advanced(operation, answer)
+        elif isinstance(operation, Transact) and isinstance(answer, Transacted):
+            self._tell(operation.advance.pk, (answer.entry,), answer.entry.n)
         elif isinstance(operation, Steer) and isinstance(answer, Steered):
             for row, n in answer.changed:
                 self._announce_steered(operation, row, n)

@@ -17,6 +17,7 @@ from ..errors import ClawError, StaleWriteError
 from .records import UNCHANGED, DeadLetter, RowChange, WorkflowRow
 from .refusals import ChildRefusal, Refusal, SendRefusal, encode_refusal
 from .steering import Reported, Steer, Steered
+from .transacting import RolledBack, Transact, Transacted
 from .validation import check_key
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Operation",
     "Reported",
     "Result",
+    "RolledBack",
     "SaveTask",
     "SaveWorkflow",
     "Saved",
@@ -39,6 +41,8 @@ __all__ = [
     "Sent",
     "Steer",
     "Steered",
+    "Transact",
+    "Transacted",
     "Trim",
     "Trimmed",
 ]
@@ -399,10 +403,31 @@ class Atomic:
 
 
 Operation: TypeAlias = (
-    Create | Advance | Claim | Send | Steer | Trim | SaveWorkflow | SaveTask | Delete | Atomic
+    Create
+    | Advance
+    | Transact
+    | Claim
+    | Send
+    | Steer
+    | Trim
+    | SaveWorkflow
+    | SaveTask
+    | Delete
+    | Atomic
 )
 
-Answer: TypeAlias = Created | Advanced | Claimed | Sent | Steered | Trimmed | Saved | Deleted
+Answer: TypeAlias = (
+    Created
+    | Advanced
+    | Transacted
+    | RolledBack
+    | Claimed
+    | Sent
+    | Steered
+    | Trimmed
+    | Saved
+    | Deleted
+)
 
 Result: TypeAlias = Answer | tuple[Answer, ...] | ClawError
 """What became of one operation; ``Atomic`` answers with a tuple; a refusal is its error, returned."""

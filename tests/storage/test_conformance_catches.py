@@ -6,6 +6,7 @@ proves nothing.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import unicodedata
@@ -44,6 +45,8 @@ from claw_actors.storage.operations import (
     Sent,
     Steer,
     Steered,
+    Transact,
+    Transacted,
     Trim,
     Trimmed,
 )
@@ -96,6 +99,33 @@ class ForgetsDetails(Translating):
         if isinstance(operation, SaveTask) and operation.opened is not None:
             return attrs.evolve(operation, opened=attrs.evolve(operation.opened, details=None))
         return operation
+
+
+class RunsAndForgets(MemoryStorage):
+    """Says that it is transactional, and records nothing."""
+
+    transactional = True
+
+    def commit(self, group):
+        results = []
+        for one in group:
+            if isinstance(one, Transact):
+                [entry] = one.advance.entries
+                results.append(Transacted(attrs.evolve(entry, n=1, value=one.run(None))))
+            else:
+                results += super().commit([one])
+        return results
+
+
+class RunsBeforeItLooks(MemoryStorage):
+    """Calls the function, and refuses it then."""
+
+    def commit(self, group):
+        for one in group:
+            if isinstance(one, Transact):
+                with contextlib.suppress(ValueError):
+                    one.run(None)
+        return super().commit(group)
 
 
 class CountsEveryClaim(Translating):
@@ -1046,6 +1076,8 @@ CONTROLS = [
     (TouchesRowOnProgress, "progress_alone_leaves_the_row_untouched"),
     (KeepsClosedWork, "open_work_is_closed_with_its_outcome"),
     (ForgetsDetails, "every_field_of_open_work_is_kept"),
+    (RunsAndForgets, "a_transaction_is_recorded_with_its_value_or_not_done"),
+    (RunsBeforeItLooks, "a_transaction_that_raises_leaves_no_trace"),
     (CountsEveryClaim, "only_a_counted_claim_is_a_recovery"),
     (SortsClaims, "a_wave_is_answered_in_the_order_asked_for"),
     (IgnoresRevision, "a_save_on_another_revision_is_refused"),

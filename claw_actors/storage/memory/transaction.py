@@ -13,6 +13,7 @@ from ...errors import (
     DuplicateKeyError,
     NotFoundError,
     StaleWriteError,
+    TransactionsUnsupportedError,
     WorkflowClosedError,
 )
 from ..family import (
@@ -44,6 +45,7 @@ from ..operations import (
     Sent,
     Steer,
     Steered,
+    Transact,
     Trim,
     Trimmed,
 )
@@ -116,6 +118,7 @@ class Transaction:
         self,
         operation: Create
         | Advance
+        | Transact
         | Claim
         | Send
         | Steer
@@ -129,6 +132,9 @@ class Transaction:
                 return self._create(operation)
             case Advance():
                 return self._advance(operation)
+            case Transact():
+                [entry] = operation.advance.entries
+                raise TransactionsUnsupportedError(entry.name, "memory")
             case Claim():
                 return self._claim(operation)
             case Send():

@@ -47,6 +47,8 @@ class SQLiteStorage(Backend):
     All are readable by their owner alone, and so is the directory, if it is created.
     """
 
+    transactional = True
+
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -46,6 +46,7 @@ from ..operations import (
     Sent,
     Steer,
     Steered,
+    Transact,
     Trim,
     Trimmed,
 )
@@ -93,6 +94,7 @@ class Transaction:
         try:
             if isinstance(operation, Advance):  # the usual one
                 return self._advance(operation)
+            assert not isinstance(operation, Transact), "it comes alone, in parts"
             if isinstance(operation, Atomic):
                 with self._savepoint():
                     return tuple([self._do(part) for part in operation.operations])

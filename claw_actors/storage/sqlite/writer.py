@@ -16,10 +16,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
+import attrs
+
 from ...errors import ClawError, OutcomeUnknownError, StorageLockedError, StorageUnavailableError
-from ..operations import Operation, Result
+from ..operations import Advance, Advanced, Operation, Result, RolledBack, Transact, Transacted
 from . import statements
-from .faults import CULPRITS, commit_failed, refused
+from .facade import Thrown, call
+from .faults import CULPRITS, commit_failed, primary_code, refused
 from .files import Place
 from .transaction import Transaction
 from .watermark import Watermark
@@ -86,6 +89,9 @@ class Writer:
     # -- one transaction ------------------------------------------------------------------------
 
     def _commit(self, group: Sequence[Operation]) -> list[Result]:
+        if group and isinstance(group[0], Transact):
+            assert len(group) == 1, "it comes alone"
+            return [self._commit_alone(group[0])]
         try:
             return self._transact(lambda: self._do_together(group))
         except CULPRITS as error:
@@ -107,6 +113,29 @@ class Writer:
                 results.append(refused(operation, error))
         return results
 
+    def _commit_alone(self, operation: Transact) -> Result:
+        """Do what an author's function does, and record its outcome: both, or neither."""
+        try:
+            return self._transact(lambda: self._do_transact(operation))
+        except Thrown as thrown:
+            return RolledBack(thrown.error)
+        except CULPRITS as error:
+            return refused(operation, error)
+
+    def _do_transact(self, operation: Transact) -> Result:
+        advance = operation.advance
+        # All but the entry, and first: an old incarnation must not even begin.
+        admitted = self._transaction.answer(attrs.evolve(advance, entries=()))
+        if isinstance(admitted, ClawError):
+            return admitted
+        [entry] = advance.entries
+        entry = attrs.evolve(entry, value=call(self.connection, operation))
+        end = Advance(advance.pk, advance.id, advance.life, (entry,))
+        recorded = self._transaction.answer(end)
+        self._transaction.flush()
+        assert isinstance(recorded, Advanced), recorded
+        return Transacted(attrs.evolve(entry, n=recorded.n))
+
     def _transact(self, do: Callable[[], T], counting: str = statements.COUNT_COMMIT) -> T:
         """Run one transaction under the owner's fence, and raise the high-water mark."""
         connection = self.connection
@@ -124,6 +153,9 @@ class Writer:
             connection.execute(statements.COMMIT)
         except sqlite3.Error as error:
             self._roll_back()
+            if primary_code(error) == sqlite3.SQLITE_CONSTRAINT:
+                # A deferred one of an author's own tables: that comes before anything is written.
+                raise Thrown(error) from error
             raise self._fail(commit_failed(error, self._place.path, committing=True)) from error
         except BaseException:
             self._roll_back()

@@ -49,6 +49,7 @@ from . import (
     sending,
     steering,
     threads,
+    transacting,
     values,
 )
 from .case import Case as Case
@@ -69,6 +70,7 @@ CASES: tuple[Case, ...] = cases_of(
     parenting,
     reporting,
     saving,
+    transacting,
     deleting,
     grouping,
     finding,
