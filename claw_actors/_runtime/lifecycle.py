@@ -37,6 +37,7 @@ from ..storage.steering import Steering
 from ..storage.validation import check_free_text, check_id
 from .cells import MAX_REASON_CHARS
 from .environment import Environment
+from .removal import Removal
 
 __all__ = ["Lifecycle", "Memory"]
 
@@ -204,12 +205,11 @@ class Lifecycle:
 
     async def delete(self, id: str, *, force: bool = False) -> None:
         """Delete a workflow with all that hangs on it; see ``Runtime.delete``."""
-        status = (await self._read(id)).row.status
-        if not (force or status.is_terminal or status is Status.QUARANTINED):
-            raise InvalidTransitionError(id, status, "delete", "cancel it first, or force=True")
-        await self._memory.stop(id, "it is deleted")
-        await self._storage.delete_workflow(id)
-        self._memory.changed(id)
+        deleted = await Removal(self._actor, self._environment).remove(id, force=force)
+        for one in deleted:
+            self._memory.changed(one)
+        for one in deleted:
+            await self._memory.stop(one, "it was deleted")
 
     async def _load(self, row: WorkflowRow) -> Loaded:
         found = await self._actor.read(self._actor.backend.load, [row.pk])

@@ -392,20 +392,24 @@ class Runtime(Correspondence):
         return WorkflowHandle(self, await self._lifecycle.fork(id, at, new_id))
 
     async def delete(self, id: str, *, force: bool = False) -> None:
-        """Delete a workflow, its journal and its tasks.
+        """Delete a workflow with all that hangs on it, and its children with theirs.
+
+        They disappear in one commit. Children that were abandoned stay. A parent that waits for the
+        workflow is told that it was cancelled.
 
         Args:
             id: the workflow.
-            force: stop it first if it has not ended; none of its code runs any more.
+            force: terminate those that have not ended; none of their code runs any more.
 
         Raises:
             NotFoundError: there is no such workflow.
-            InvalidTransitionError: it has not ended, and ``force`` is not set.
+            InvalidTransitionError: it, or one of its children, has not ended, and ``force`` is not
+                set. (Quarantined ones need no force: nothing of them runs.)
             RuntimeClosedError: the runtime is closing.
             StorageUnavailableError, OutcomeUnknownError: see their docs.
 
-        Cancelled means not deleted; with ``force`` it may have been stopped, and goes on at the
-        next recovery.
+        Cancelled while it is stored means not deleted; later, only the waiting for it to leave
+        memory ends.
         """
         self._check_open()
         await self._lifecycle.delete(id, force=force)

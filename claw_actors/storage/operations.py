@@ -399,7 +399,7 @@ class Trimmed:
 class Atomic:
     """Several operations, all or nothing; the first refusal is the answer to the whole."""
 
-    operations: tuple[Create | SaveWorkflow | SaveTask | Delete | Send, ...]
+    operations: tuple[Create | SaveWorkflow | SaveTask | Delete | Send | Steer, ...]
 
 
 Operation: TypeAlias = (

@@ -15,6 +15,7 @@ from ..storage.model import WorkflowFilter
 from ..storage.operations import (
     Advance,
     Advanced,
+    Atomic,
     Create,
     Created,
     Delete,
@@ -142,6 +143,8 @@ class FakeDisk(Backend):
         self.sync()
         if point and point.when is When.INSIDE:
             self.is_dead = True
+            for pk in [pk for pk in self.acknowledged if not self._working._table.get_visible(pk)]:
+                del self.acknowledged[pk]  # it was deleted, though nobody will be told
             raise OutcomeUnknownError(self.where, "died inside the commit")
         self._acknowledge(group, results)
         if point:
@@ -151,6 +154,8 @@ class FakeDisk(Backend):
     def _acknowledge(self, group: Sequence[Operation], results: Sequence[Result]) -> None:
         for operation, result in zip(group, results, strict=True):
             match operation, result:
+                case Atomic(operations=parts), tuple():
+                    self._acknowledge(parts, result)
                 case Advance(pk=pk), Advanced(n=n):
                     self._note(pk, n)
                     self._acknowledge_others(result)

@@ -8,7 +8,12 @@ import pytest
 import trio
 
 from claw_actors import Context, Runtime, Status, task, workflow
-from claw_actors.errors import DuplicateKeyError, WorkflowCancelledError, WorkflowClosedError
+from claw_actors.errors import (
+    DuplicateKeyError,
+    NotFoundError,
+    WorkflowCancelledError,
+    WorkflowClosedError,
+)
 from claw_actors.testing import explore
 
 
@@ -61,6 +66,37 @@ async def forked(runtime: Runtime) -> object:
     return await handle.result(), await fork.result(), (await fork.state()).forked_from
 
 
+@workflow
+async def parent(ctx: Context) -> int:
+    for n in range(2):
+        await ctx.start_child(adding, id=f"child{n}")
+    return await ctx.run(lasting, 20, 7)
+
+
+async def deleted(runtime: Runtime) -> object:
+    """Delete a family while it runs: it is there as a whole, or not at all."""
+    with contextlib.suppress(NotFoundError):
+        await runtime.get("one")
+        await runtime.delete("one", force=True)  # begun in an earlier life
+    handle = await runtime.start(parent, id="one")
+    await trio.sleep(3)
+    await handle.delete(force=True)
+    assert runtime.statistics().active == 0
+    return (await runtime.list()).items
+
+
+async def steered_as_a_family(runtime: Runtime) -> object:
+    """Pause it, resume it, let it end."""
+    handle = await runtime.start(parent, id="one")
+    await trio.sleep(3)
+    with contextlib.suppress(WorkflowClosedError):
+        await handle.pause()
+    await trio.sleep(3)
+    with contextlib.suppress(WorkflowClosedError):
+        await handle.resume()
+    return await handle.result(), await runtime.result("child0"), await runtime.result("child1")
+
+
 async def left_paused(runtime: Runtime) -> object:
     """Pause it, and leave it there."""
     handle = await runtime.start(adding, id="one")
@@ -71,8 +107,10 @@ async def left_paused(runtime: Runtime) -> object:
     return True
 
 
-@pytest.mark.parametrize("scenario", [paused_and_resumed, terminated, forked, left_paused])
+@pytest.mark.parametrize(
+    "scenario", [paused_and_resumed, terminated, forked, deleted, steered_as_a_family, left_paused]
+)
 def test_an_operation_survives_every_crash(scenario):
     """What was asked for happens, once, whatever dies."""
-    report = explore(scenario, workflows=[adding], seeds=[1, 2])
+    report = explore(scenario, workflows=[adding, parent], seeds=[1, 2])
     assert report.crashes > 2 * report.commits

@@ -14,10 +14,20 @@ from ...errors import (
     StaleWriteError,
     WorkflowClosedError,
 )
-from ...storage.operations import Advance, Advanced, Claim, Claimed, Steer, Steered
+from ...storage.operations import (
+    Advance,
+    Advanced,
+    Atomic,
+    Claim,
+    Claimed,
+    Delete,
+    Deleted,
+    Steer,
+    Steered,
+)
 from ...storage.records import RowChange
 from .case import case
-from .driving import create, do, image, load_one, refused
+from .driving import create, do, do_all, image, load_one, refused
 from .samples import BEGUN, a_row, an_outcome, open_work
 
 if TYPE_CHECKING:
@@ -203,3 +213,14 @@ def an_end_fences_within_its_group(backend: Backend) -> None:
     results = backend.commit([late, terminate(), late])
     assert [type(result) for result in results] == [Advanced, Steered, StaleWriteError]
     assert [entry.kind for entry in load_one(backend, pk).entries] == ["start", "task", "end"]
+
+
+@case
+def steering_is_a_part_of_an_atomic_like_any_other(backend: Backend) -> None:
+    """It is done with the rest, or not at all."""
+    create(backend, "one")
+    create(backend, a_row("child", parent="one"))
+    refused(backend, Atomic((pause(), terminate("nobody"))), NotFoundError)
+    answers = do_all(backend, Atomic((terminate(), Delete("child"), Delete("one"))))
+    assert [type(answer) for answer in answers] == [Steered, Deleted, Deleted]
+    assert image(backend).listed == ()
