@@ -38,7 +38,6 @@ class Closing:
         self._sequencer = sequencer
         self._strand = strand
         self._key = close_key(sequencer.id, run_key)
-        self._asked: set[str] = set()
 
     async def wait(self, *, completing: bool) -> Entry | None:
         """Wait for the children that are to be waited for.
@@ -66,13 +65,11 @@ class Closing:
         return brood.unseen_failure() if completing else None
 
     def _cancel(self, ids: list[str]) -> None:
-        """Ask children to cancel themselves; each once in this life."""
+        """Ask children to cancel themselves."""
         for id in ids:
-            if id not in self._asked:
-                self._asked.add(id)
-                # Whatever becomes of it: if the child has ended, that is on its way; if storage
-                # fails, this life is over.
-                self._sequencer.storage.post(self._request(id), lambda _: None)
+            # Whatever becomes of it: if the child has ended, that is on its way; if storage fails,
+            # this life is over.
+            self._sequencer.storage.post(self._request(id), lambda _: None)
 
     def _request(self, id: str) -> Send:
         sequencer = self._sequencer

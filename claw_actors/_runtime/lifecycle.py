@@ -8,7 +8,7 @@ differs is the :class:`Memory` that they are given.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
@@ -26,6 +26,7 @@ from .._core.journal import (
     EntryStatus,
 )
 from .._core.lifecycle import Event, Status, allowed, apply
+from .._core.offspring import unended
 from .._core.rollback import has_begun, stopped_at
 from ..errors import InvalidTransitionError, NotFoundError, StaleWriteError
 from ..storage.actor import StorageActor
@@ -162,7 +163,10 @@ class Lifecycle:
                 raise InvalidTransitionError(id, row.status, Event.RETRY, advice)
             ref = stored.end.n if stored.end.ref is None else stored.end.ref
         if ref is not None:
-            entries = (Entry(RETRY_OP, "note", EntryKind.NOTE, EntryStatus.VOID, now, ref=ref),)
+            entries = (
+                Entry(RETRY_OP, "note", EntryKind.NOTE, EntryStatus.VOID, now, ref=ref),
+                *await self._let_child_go_on(row, loaded.entries, ref),
+            )
         change = RowChange(
             status=apply(row.status, Event.RETRY),
             reason=None,
@@ -177,6 +181,31 @@ class Lifecycle:
             return None
         return change.apply(row)
 
+    async def _let_child_go_on(
+        self, parent: WorkflowRow, journal: Sequence[Entry], ref: int
+    ) -> tuple[Entry, ...]:
+        """If the end of a child was fatal, let that go on, so that there will be another end.
+
+        Returns:
+            The same end once more, if there will be no other: or the parent would wait for ever.
+        """
+        fatal = journal[ref]
+        if fatal.kind is not EntryKind.CHILD_END:
+            return ()
+        if any(one.kind is fatal.kind and one.name == fatal.name for one in journal[ref + 1 :]):
+            return ()  # somebody has retried it, and it has ended again
+        again = (attrs.evolve(fatal, n=0),)
+        try:
+            child = (await self._read(fatal.name)).row
+        except NotFoundError:
+            return again
+        if child.parent != parent.id:  # a namesake: the child was deleted
+            return again
+        if child.status is Status.FAILED:
+            await self.retry(fatal.name)
+            return ()
+        return again if child.status.is_terminal else ()
+
     async def fork(self, id: str, at: str, new_id: str | None) -> str:
         """Start a new workflow from another one's past; see ``Runtime.fork``. Return its id."""
         environment = self._environment
@@ -187,6 +216,12 @@ class Lifecycle:
         entries = forked((await self._load(origin)).entries, at, id)
         if entries is None:
             raise NotFoundError("task", at)
+        if (child := unended(entries)) is not None:
+            advice = (
+                f"its child {child!r} had not ended by then, and belongs to it; take a task before"
+                " its start or after its end"
+            )
+            raise InvalidTransitionError(id, origin.status, "fork", advice)
         row = WorkflowRow(
             id=new_id,
             name=origin.name,
