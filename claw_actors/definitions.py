@@ -413,8 +413,9 @@ def workflow(
             one while instances of them run.
         restart: the budget of crashes within a window; over it, the instance is quarantined.
         failures: exceptions that fail the workflow at once. ``WorkflowFailure``,
-            ``TaskFailedError`` and ``DeadlineExceededError`` always do, and so do groups of only
-            these; any other exception is a crash.
+            ``TaskFailedError``, ``DeadlineExceededError``, and what a child has ended with or a
+            message was refused with always do, and so do groups of only these; any other
+            exception is a crash.
 
     Returns:
         The workflow; or the decorator, if called without a function.

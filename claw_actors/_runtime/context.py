@@ -278,8 +278,8 @@ class Context(Parenting):
         Raises:
             ExceptionGroup: of the failure that decided; with ``first_success``, of the failures
                 of all lanes, in their order. A lane fails with what would fail the workflow
-                (:exc:`TaskFailedError`, :exc:`DeadlineExceededError`, :exc:`WorkflowFailure` and
-                what ``@workflow(failures=...)`` names). Any other exception of a lane is a
+                (:exc:`TaskFailedError`, :exc:`DeadlineExceededError`, :exc:`WorkflowFailure`, the
+                end of a child and what ``@workflow(failures=...)`` names). Any other exception of a lane is a
                 mistake: it cancels the race in either case, and is not hidden by who has won.
             InvalidInputError: there is no lane.
             DefinitionError, ContextMisuseError: see ``Nursery.start_soon``.
