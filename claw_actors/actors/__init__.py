@@ -4,8 +4,8 @@ Useful by itself: ``open_supervisor``, ``ChildSpec``, ``Actor``, ``ActorRef``.
 
 - ``actor``, ``behaviour``, ``service``: what a child does.
 - ``specs``: what a supervisor is told, as data.
-- ``supervisor``, ``opening``: what carries out the decisions (they are made in
-  ``_core.supervision``).
+- ``supervisor``, ``statistics``, ``opening``: what its users see of it.
+- ``keeper``, ``held``: what carries out the decisions (they are made in ``_core.supervision``).
 - ``cell``, ``mailbox``, ``replies``, ``ref``: how an actor is reached, over all its lives.
 - ``reports``, ``watching``: what is told of it.
 - ``signals``: turns SIGTERM into a stop.
@@ -38,9 +38,9 @@ from .signals import SignalStop as SignalStop
 from .signals import stop_on_signals as stop_on_signals
 from .specs import ChildSpec as ChildSpec
 from .specs import SupervisorSpec as SupervisorSpec
-from .supervisor import ChildInfo as ChildInfo
+from .statistics import ChildInfo as ChildInfo
+from .statistics import SupervisorStatistics as SupervisorStatistics
 from .supervisor import Supervisor as Supervisor
-from .supervisor import SupervisorStatistics as SupervisorStatistics
 
 __all__ = [
     "Actor",

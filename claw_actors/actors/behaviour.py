@@ -12,6 +12,7 @@ import trio
 
 if TYPE_CHECKING:
     from .cell import Cell
+    from .keeper import Keeper
     from .supervisor import Supervisor
 
 __all__ = ["Behaviour", "Life", "Message_contra", "Reply_co"]
@@ -27,7 +28,7 @@ class Life:
     Attributes:
         path: the child's id under those of its supervisors: ``"pool/worker"``.
         incarnation: which one, from 1.
-        supervisor: the one that runs it.
+        keeper: runs it.
         cell: what survives the incarnation.
         scope: cancelled when the grace is over.
         cancelled_at: when it was first cancelled, in seconds of Trio's clock; infinite if never.
@@ -35,11 +36,16 @@ class Life:
 
     path: str
     incarnation: int
-    supervisor: Supervisor
+    keeper: Keeper
     cell: Cell
     _acknowledge: Callable[[], None]
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     cancelled_at: float = math.inf
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """The supervisor that runs it."""
+        return self.keeper.supervisor
 
     def started(self) -> None:
         """Say that it has started: its supervisor goes on to the next child."""

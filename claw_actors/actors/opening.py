@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Never
 
 from .._core.supervision.policy import AutoShutdown, Breaker, Strategy
+from .keeper import running_keeper
 from .reports import DeadLetter, Instrument
 from .specs import ChildSpec, SupervisorSpec
-from .supervisor import Supervisor, running_supervisor
+from .supervisor import Supervisor
 from .watching import Watchers
 
 __all__ = ["open_supervisor"]
@@ -68,6 +69,6 @@ async def open_supervisor(
         breaker=breaker,
     )
     watchers = Watchers(instruments, on_dead_letter)
-    async with running_supervisor(spec, "", watchers) as supervisor:
-        with supervisor.body:
-            yield supervisor
+    async with running_keeper(spec, "", watchers) as keeper:
+        with keeper.body:
+            yield keeper.supervisor

@@ -170,11 +170,11 @@ class _Nested(Behaviour[Never, None]):
         self._spec = spec
 
     async def run(self, life: Life) -> None:
-        await life.supervisor.run_nested(life, self._spec)
+        await life.keeper.run_nested(life, self._spec)
 
     def request_stop(self, life: Life, reason: str, deadline: float) -> None:
-        nested = life.supervisor.nested_in(life)
+        nested = life.keeper.nested_in(life)
         if nested is None:  # it has not begun, or has ended
             life.cancel(reason)
         else:
-            nested.request_stop(reason, min(self._spec.grace, deadline - trio.current_time()))
+            nested.shut_down(reason, min(self._spec.grace, deadline - trio.current_time()))
