@@ -18,10 +18,8 @@ The rules:
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import assert_never
 
@@ -47,7 +45,9 @@ from .actions import (
     Stuck,
     Verdict,
 )
+from .breaker import CrashCounter
 from .child import ALIVE, Child, Phase
+from .deadlines import Deadlines
 from .policy import (
     AutoShutdown,
     Breaker,
@@ -68,10 +68,6 @@ __all__ = ["SupervisorMachine"]
 STUCK_AFTER_S = 5.0
 """How long a cancelled child may take before it is reported, and reported again."""
 
-
-SLACK = 64
-"""How many deadlines that count no more are kept, beyond one for each child."""
-
 DEFAULT_INTENSITY = Intensity()
 
 
@@ -83,7 +79,6 @@ class SupervisorMachine:
     Attributes:
         children: in the order in which they start.
         history: the restarts in the window.
-        breaker_until: when crashed children come back at the earliest.
     """
 
     def __init__(
@@ -109,13 +104,12 @@ class SupervisorMachine:
         """
         self.children: dict[str, Child] = {}
         self.history: tuple[ChildCrash, ...] = ()
-        self.breaker_until: float = -math.inf
         self._path = path
         self._strategy: Strategy = strategy
         self._intensity = intensity
         self._auto_shutdown = auto_shutdown
         self._together = stop_together
-        self._breaker = breaker
+        self._breaker = None if breaker is None else CrashCounter(breaker, dice)
         self._grace = grace
         self._dice = dice
         self._booting = False
@@ -127,10 +121,7 @@ class SupervisorMachine:
         self._escalated = False
         self._finished = False
         self._alive = 0
-        # Lazily cleaned: an entry counts while it is its child's deadline.
-        self._deadlines: list[tuple[float, int, Child]] = []
-        self._order = itertools.count()
-        self._recent_crashes: deque[float] = deque()
+        self._deadlines = Deadlines()
 
     # -- events -----------------------------------------------------------------------------------
 
@@ -143,6 +134,11 @@ class SupervisorMachine:
     def is_booting(self) -> bool:
         """Whether not all it was made with have started."""
         return self._booting
+
+    @property
+    def breaker_until(self) -> float:
+        """When crashed children come back at the earliest."""
+        return -math.inf if self._breaker is None else self._breaker.until
 
     @property
     def alive(self) -> int:
@@ -179,7 +175,7 @@ class SupervisorMachine:
             return []  # asked to stop meanwhile
         child.phase = Phase.UP
         child.up_since = now
-        self._at(child, math.inf)
+        self._deadlines.set(child, math.inf)
         actions: list[Action] = []
         if child.first:
             child.first = False
@@ -203,7 +199,7 @@ class SupervisorMachine:
         """
         self._alive -= 1
         was, child.phase = child.phase, Phase.DOWN
-        self._at(child, math.inf)
+        self._deadlines.set(child, math.inf)
         if now - child.up_since >= child.policy.backoff.reset_after:
             child.crashes = 0
         child.up_since = math.inf
@@ -243,7 +239,7 @@ class SupervisorMachine:
             return [self._ask(child, now, reason, now + grace), *self._go_on(now)]
         child.timed_out = False
         if not child.cancelled and now + grace < child.deadline:
-            self._at(child, now + grace)
+            self._deadlines.set(child, now + grace)
         return list(self._go_on(now))
 
     def restart(self, child: Child, now: float) -> list[Action]:
@@ -278,21 +274,15 @@ class SupervisorMachine:
     def tick(self, now: float) -> list[Action]:
         """Do what is due."""
         actions: list[Action] = []
-        heap = self._deadlines
-        while heap and (heap[0][2].deadline != heap[0][0] or heap[0][0] <= now):
-            when, _, child = heapq.heappop(heap)
-            if child.deadline == when:
-                actions += self._due(child, now)
+        while (child := self._deadlines.pop_due(now)) is not None:
+            actions += self._due(child, now)
         if self._stop_by is not None and self._stop_by <= now and self._alive:
             actions += self._cut_off(now)
         return [*actions, *self._go_on(now)]
 
     def next_deadline(self) -> float:
         """Return when :meth:`tick` has something to do, at the earliest."""
-        heap = self._deadlines
-        while heap and heap[0][2].deadline != heap[0][0]:
-            heapq.heappop(heap)
-        soonest = heap[0][0] if heap else math.inf
+        soonest = self._deadlines.soonest()
         if self._stop_by is not None and not self._asked_all and self._alive:
             soonest = min(soonest, self._stop_by)
         return soonest
@@ -317,23 +307,7 @@ class SupervisorMachine:
     def _wait_until(self, child: Child, when: float) -> None:
         child.phase = Phase.WAITING
         child.stale = child.again = False
-        self._at(child, when)
-
-    def _at(self, child: Child, when: float) -> None:
-        child.deadline = when
-        if when < math.inf:
-            heapq.heappush(self._deadlines, (when, next(self._order), child))
-            if len(self._deadlines) > 2 * len(self.children) + SLACK:
-                self._sweep()
-
-    def _sweep(self) -> None:
-        """Forget deadlines that count no more: there would be one for every start, for a while."""
-        self._deadlines[:] = [
-            (child.deadline, next(self._order), child)
-            for child in self.children.values()
-            if -math.inf < child.deadline < math.inf
-        ]
-        heapq.heapify(self._deadlines)
+        self._deadlines.set(child, when)
 
     @property
     def _is_alone(self) -> bool:
@@ -345,14 +319,14 @@ class SupervisorMachine:
         child.incarnation += 1
         child.cancelled = child.timed_out = child.by_hand = False
         self._alive += 1
-        self._at(child, now + child.policy.start_timeout)
+        self._deadlines.set(child, now + child.policy.start_timeout)
         return Spawn(child)
 
     def _ask(self, child: Child, now: float, reason: str, by: float = math.inf) -> Action:
         child.phase = Phase.STOPPING
         child.stale = False
         by = min(now + child.policy.grace, by, math.inf if self._stop_by is None else self._stop_by)
-        self._at(child, by)
+        self._deadlines.set(child, by)
         return AskToStop(child, reason, by)
 
     def _due(self, child: Child, now: float) -> list[Action]:
@@ -367,7 +341,7 @@ class SupervisorMachine:
                 return [self._cancel(child, now, "it took too long to start")]
             case Phase.STOPPING:
                 if child.cancelled:
-                    self._at(child, now + STUCK_AFTER_S)
+                    self._deadlines.set(child, now + STUCK_AFTER_S)
                     return [Stuck(child)]
                 return [self._cancel(child, now, "its grace is over")]
             case Phase.UP | Phase.DOWN:  # pragma: no cover - they have no deadline
@@ -377,7 +351,7 @@ class SupervisorMachine:
 
     def _cancel(self, child: Child, now: float, reason: str) -> Action:
         child.cancelled = True
-        self._at(child, now + STUCK_AFTER_S)
+        self._deadlines.set(child, now + STUCK_AFTER_S)
         return Cancel(child, reason)
 
     def _cut_off(self, now: float) -> list[Action]:
@@ -394,7 +368,7 @@ class SupervisorMachine:
         """It is down for good, or until somebody starts it by hand."""
         actions: list[Action] = []
         child.phase = Phase.DOWN
-        self._at(child, math.inf)
+        self._deadlines.set(child, math.inf)
         removed = child.first or child.policy.restart == "temporary"
         if child.first:
             child.first = False
@@ -415,7 +389,7 @@ class SupervisorMachine:
             if child.phase is Phase.WAITING:
                 actions += self._down(child)
             elif child.phase is Phase.STOPPING and not child.cancelled:
-                self._at(child, min(child.deadline, self._stop_by))
+                self._deadlines.set(child, min(child.deadline, self._stop_by))
         return actions
 
     # -- after an exit ----------------------------------------------------------------------------
@@ -506,8 +480,8 @@ class SupervisorMachine:
         actions: list[Action] = []
         if self._breaker is not None:
             actions += self._count_crash(self._breaker, now)
-            if now < self.breaker_until:
-                delay = max(delay, self._after_pause(self._breaker) - now)
+            if now < self._breaker.until:
+                delay = max(delay, self._breaker.after_pause() - now)
         self._wait_until(child, now + delay)
         for other in self._concerned(child):
             if other.phase in {Phase.STARTING, Phase.UP}:
@@ -519,22 +493,13 @@ class SupervisorMachine:
                 actions.append(Revived(other))
         return [Crashed(child, error, Verdict.RESTART, delay), *actions]
 
-    def _count_crash(self, breaker: Breaker, now: float) -> list[Action]:
-        crashes = self._recent_crashes
-        crashes.append(now)
-        while len(crashes) > 1 and now - crashes[0] >= breaker.within:
-            crashes.popleft()
-        if len(crashes) <= breaker.max_crashes:
+    def _count_crash(self, breaker: CrashCounter, now: float) -> list[Action]:
+        if not breaker.count(now):
             return []
-        crashes.clear()
-        self.breaker_until = now + breaker.pause
         for child in self.children.values():
             if child.phase is Phase.WAITING and not child.first:  # it has crashed just before
-                self._at(child, max(child.deadline, self._after_pause(breaker)))
-        return [BreakerOpened(self.breaker_until)]
-
-    def _after_pause(self, breaker: Breaker) -> float:
-        return self.breaker_until + self._dice() * breaker.pause
+                self._deadlines.set(child, max(child.deadline, breaker.after_pause()))
+        return [BreakerOpened(breaker.until)]
 
     def _concerned(self, child: Child) -> Iterator[Child]:
         """Find the siblings that are restarted with a child."""
