@@ -30,7 +30,7 @@ from claw_actors import Context, open_runtime, task, task_info, workflow
 
 DAY_S = 86_400
 CHUNK_BYTES = 1_000_000
-PATIENCE_S = 2.0  # so that nobody who runs this has to wait; a day would be as good
+PATIENCE_S = 3.0  # so that nobody who runs this has to wait; a day would be as good
 
 # -- tools: tasks, whose outcome is recorded once ---------------------------------------------------
 
