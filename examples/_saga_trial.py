@@ -6,8 +6,10 @@ not yet sent. A kill strikes there: the thing has happened, and nobody is left w
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -129,6 +131,14 @@ async def judge_ends(database: Path, cases: Sequence[Case]) -> Check:
     return Check(
         "every order has ended, and says so", told == meant, f"{len(ended)} of {len(cases)}"
     )
+
+
+def judge_ledger(database: Path, cases: Sequence[Case]) -> Check:
+    """Check that the shop's own ledger, beside the workflows, has each sale once."""
+    meant = [(case.order.id, case.order.coins) for case in cases if case.fate == "shipped"]
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("SELECT order_id, coins FROM ledger ORDER BY order_id").fetchall()
+    return Check("the ledger has each sale once", rows == meant, f"{len(rows)} of {len(meant)}")
 
 
 # -- the books of the services ------------------------------------------------------------------------

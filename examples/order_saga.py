@@ -27,9 +27,10 @@ import attrs
 import trio
 from _saga_orders import Line, Order, make_cases
 from _saga_services import Payment, Shipping, Stock
-from _saga_trial import Trial, WorkerFailedError, fill, judge, judge_ends, say
+from _saga_trial import Trial, WorkerFailedError, fill, judge, judge_ends, judge_ledger, say
 
 from claw_actors import (
+    Connection,
     Context,
     Retry,
     RuntimeConfig,
@@ -104,6 +105,13 @@ def ship(order: Order) -> str:
     return ask("shipping", "ship", order_id=order.id, town=order.town)
 
 
+@task(transactional=True)
+def write_ledger(connection: Connection, order: Order) -> None:
+    """Note the sale in the workflows' own database: exactly once, and no key is needed."""
+    connection.execute("CREATE TABLE IF NOT EXISTS ledger (order_id TEXT, coins INTEGER)")
+    connection.execute("INSERT INTO ledger VALUES (?, ?)", (order.id, order.coins))
+
+
 # -- workflows --------------------------------------------------------------------------------------
 
 
@@ -133,7 +141,9 @@ async def place_order(ctx: Context, order: Order) -> str:
     await ctx.run(charge, order)
     # If this fails, or anything above, the order fails; but first comes the refund, then the
     # release. Killed in between, the next life goes on in between.
-    return await ctx.run_child(deliver, order, id=f"{order.id}.parcel")
+    parcel = await ctx.run_child(deliver, order, id=f"{order.id}.parcel")
+    await ctx.run(write_ledger, order)
+    return parcel
 
 
 async def work(directory: Path, seed: int) -> None:
@@ -171,7 +181,8 @@ def run_trial(directory: Path, seed: int) -> bool:
         urls = [until.enter_context(one.serve(trial.witness)) for one in services]
         trial.run([sys.executable, __file__, "work", str(directory), str(seed), *urls])
         ends = trio.run(judge_ends, directory / "orders.db", cases)
-        checks = [*trial.judge(services), ends, *judge(cases, services)]
+        ledger = judge_ledger(directory / "orders.db", cases)
+        checks = [*trial.judge(services), ends, ledger, *judge(cases, services)]
     print()
     for check in checks:
         print(f"{'ok' if check.holds else 'BROKEN':7} {check.claim:48} {check.figures:>18}")

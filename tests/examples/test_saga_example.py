@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import trio
+
+from claw_actors import Status, WorkflowState, open_storage
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
@@ -227,6 +232,49 @@ def test_a_day_that_was_not_bad_enough_is_found_out(trial, world):
         "some have struck an order halfway undone",
         "what was cut off was asked again",
     ]
+
+
+def test_a_ledger_that_has_a_sale_twice_is_found_out(trial, world, tmp_path):
+    """Negative control: each sale once, and nothing else."""
+    with contextlib.closing(
+        sqlite3.connect(tmp_path / "orders.db", isolation_level=None)
+    ) as ledger:
+        ledger.execute("CREATE TABLE ledger (order_id TEXT, coins INTEGER)")
+        for case in world.cases:
+            if case.fate == "shipped":
+                row = (case.order.id, case.order.coins)
+                ledger.execute("INSERT INTO ledger VALUES (?, ?)", row)
+        assert trial.judge_ledger(tmp_path / "orders.db", world.cases).holds
+        ledger.execute("INSERT INTO ledger SELECT * FROM ledger LIMIT 1")
+        assert not trial.judge_ledger(tmp_path / "orders.db", world.cases).holds
+
+
+@pytest.mark.parametrize(
+    ("fate", "status", "holds"),
+    [
+        pytest.param("shipped", Status.COMPLETED, True, id="as it should be"),
+        pytest.param("shipped", Status.QUARANTINED, False, id="an order is stuck"),
+        pytest.param("shipped", Status.FAILED, False, id="a shipped order says that it failed"),
+        pytest.param("no road", Status.COMPLETED, False, id="a refused order says that it is done"),
+    ],
+)
+def test_an_order_that_says_something_else_is_found_out(trial, tmp_path, fate, status, holds):
+    """Negative controls: what each workflow says is held against what must become of it."""
+    cases = importlib.import_module("_saga_orders").make_cases(3)
+    said = {
+        case.order.id: Status.COMPLETED if case.fate == "shipped" else Status.FAILED
+        for case in cases
+    }
+    said[next(case.order.id for case in cases if case.fate == fate)] = status
+
+    async def store_and_judge():
+        async with open_storage(tmp_path / "orders.db") as storage:
+            for id, told in said.items():
+                state = WorkflowState(id=id, name="place_order", status=told)
+                await storage.create_workflow(state)
+        return await trial.judge_ends(tmp_path / "orders.db", cases)
+
+    assert trio.run(store_and_judge).holds is holds
 
 
 def test_every_seed_has_the_same_fates_and_kills_that_can_strike(trial):
