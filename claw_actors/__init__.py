@@ -26,6 +26,8 @@ from ._runtime.channel import Channel as Channel
 from ._runtime.child_handle import ChildHandle as ChildHandle
 from ._runtime.config import RuntimeConfig as RuntimeConfig
 from ._runtime.context import Context as Context
+from ._runtime.control.client import Client as Client
+from ._runtime.control.client import open_client as open_client
 from ._runtime.coordination import Event as Event
 from ._runtime.coordination import Lock as Lock
 from ._runtime.coordination import Semaphore as Semaphore
@@ -85,6 +87,7 @@ __all__ = [
     "ChildHandle",
     "ChildSpec",
     "ClawError",
+    "Client",
     "Connection",
     "Context",
     "Cursor",
@@ -126,6 +129,7 @@ __all__ = [
     "actors",
     "back_up",
     "errors",
+    "open_client",
     "open_runtime",
     "open_storage",
     "open_supervisor",

@@ -1,4 +1,4 @@
-"""A check that declarations share: a number not below a bound."""
+"""Checks that declarations share: a number not below a bound, and yes or no."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InvalidInputError
 
-__all__ = ["at_least"]
+__all__ = ["at_least", "yes_or_no"]
 
 LARGEST = math.nextafter(math.inf, 0)
 
@@ -25,3 +25,9 @@ def at_least(minimum: float, *, whole: bool = False) -> Callable[[object, object
             raise InvalidInputError(name, value, f"{kind}, at least {minimum:g}")
 
     return check
+
+
+def yes_or_no(instance: object, attribute: object, value: Any) -> None:
+    """Attrs validator: ``True`` or ``False``, and nothing that only passes for one."""
+    if not isinstance(value, bool):
+        raise InvalidInputError(getattr(attribute, "name", "value"), value, "True or False")

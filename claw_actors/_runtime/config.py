@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from .._core.bounds import at_least
+from .._core.bounds import at_least, yes_or_no
 from ..storage.codec import MAX_PAYLOAD_BYTES
 
 __all__ = ["RuntimeConfig"]
@@ -37,6 +37,8 @@ class RuntimeConfig:
             are taken for their own fault. With one more, respawns pause for ``crash_pause``
             seconds: something that all depend on has failed, and budgets should outlast that.
         crash_window, crash_pause: in seconds.
+        control: whether other processes of the same user can act on workflows through a socket
+            beside the database; see :func:`open_client`.
 
     Raises:
         InvalidInputError: a number out of range.
@@ -57,3 +59,4 @@ class RuntimeConfig:
     max_crashes: int = attrs.field(default=100, validator=at_least(1, whole=True))
     crash_window: float = attrs.field(default=10.0, validator=at_least(0))
     crash_pause: float = attrs.field(default=5.0, validator=at_least(0))
+    control: bool = attrs.field(default=True, validator=yes_or_no)

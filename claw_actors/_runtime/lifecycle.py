@@ -206,7 +206,7 @@ class Lifecycle:
             return ()
         return again if child.status.is_terminal else ()
 
-    async def fork(self, id: str, at: str, new_id: str | None) -> str:
+    async def fork(self, id: str, *, at: str, new_id: str | None = None) -> str:
         """Start a new workflow from another one's past; see ``Runtime.fork``. Return its id."""
         environment = self._environment
         new_id = environment.new_id() if new_id is None else new_id

@@ -1,7 +1,7 @@
 """The lifetime of a runtime: what is opened, in which order, and how it is left.
 
-Storage first, then timers, workflows, and recovery, and the other way round at the end: so a
-workflow that is being stopped can still write its last checkpoint. They are children of one
+Storage first, then timers, workflows, recovery, and the control socket, and the other way round at
+the end: so a workflow that is being stopped can still write its last checkpoint. They are children of one
 ``rest_for_one`` supervisor: if storage fails, all after it are stopped, storage is opened again, and
 everything unfinished is respawned from its checkpoint, counted against nobody.
 """
@@ -12,8 +12,18 @@ import math
 import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from typing import Never
 
-from ..actors import Breaker, ChildSpec, Supervisor, SupervisorSpec, service
+from .._core.supervision.policy import ExitDecision
+from ..actors import (
+    Breaker,
+    ChildSpec,
+    Exit,
+    RestartAfter,
+    Supervisor,
+    SupervisorSpec,
+    service,
+)
 from ..definitions import Workflow
 from ..errors import ChildStartError
 from ..storage.actor import StorageActor
@@ -23,6 +33,7 @@ from ..storage.executor import InlineExecutor
 from ..storage.opening import as_backend, supervise_storage
 from .cells import WORKFLOWS, Cells
 from .config import RuntimeConfig
+from .control.server import MAX_REQUEST_BYTES, ControlLimits, ControlServer
 from .environment import Environment
 from .recovery import Recovery
 from .registry import Registry
@@ -33,6 +44,10 @@ __all__ = ["open_runtime"]
 
 TIMERS = "timers"
 RECOVERY = "recovery"
+CONTROL = "control"
+
+CONTROL_PAUSE_S = 1.0
+"""A control server that has crashed is started again after this, and counts against nobody."""
 
 
 @asynccontextmanager
@@ -81,10 +96,13 @@ async def open_runtime(
         recovery = Recovery(actor, cells, timers, registry, config, environment)
         cells.on_left = recovery.left
         runtime = Runtime(supervisor, actor, cells, recovery, registry, codec, environment)
+        control = _control(runtime, actor.backend.socket_path, codec, config)
         actor.on_failure.append(lambda: cells.seal_all("storage failed"))
         actor.on_unheard = lambda _, id: recovery.request(id)
         try:
             await _start(supervisor, actor, timers, recovery, config)
+            if control is not None:
+                await _start_on_storage(supervisor, actor, control)
             runtime.recovery_report = recovery.report
             yield runtime
         finally:
@@ -109,10 +127,34 @@ async def _start(
     await supervisor.start_child(ChildSpec(TIMERS, service(timers.run)))
     await supervisor.start_child(ChildSpec(WORKFLOWS, workflows, grace=config.grace))
     recovering = ChildSpec(RECOVERY, service(recovery.live), start_timeout=math.inf)
+    await _start_on_storage(supervisor, actor, recovering)
+
+
+def _control(
+    runtime: Runtime, path: str | None, codec: Codec, config: RuntimeConfig
+) -> ChildSpec[Never, None] | None:
+    """Make the child that serves other processes, if there is a place where they could come."""
+    if path is None or not config.control:
+        return None
+    limits = ControlLimits(max_line_bytes=config.max_payload_bytes + MAX_REQUEST_BYTES)
+    server = ControlServer(runtime, codec, limits)
+    return ChildSpec(
+        CONTROL, service(server.serve, path), restart="transient", on_exit=_restart_control
+    )
+
+
+async def _restart_control(exit: Exit) -> ExitDecision | None:
+    return None if exit.error is None else RestartAfter(CONTROL_PAUSE_S)
+
+
+async def _start_on_storage(
+    supervisor: Supervisor, actor: StorageActor, spec: ChildSpec[Never, None]
+) -> None:
+    """Start a child that cannot start while storage is being opened again."""
     while True:
         opening = actor.report
         try:
-            await supervisor.start_child(recovering)
+            await supervisor.start_child(spec)
             return
         except ChildStartError as error:
             interrupted = actor.trouble is not None or actor.report is not opening

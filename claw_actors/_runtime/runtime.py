@@ -389,7 +389,7 @@ class Runtime(Correspondence):
         Cancelled means not started.
         """
         self._check_open()
-        return WorkflowHandle(self, await self._lifecycle.fork(id, at, new_id))
+        return WorkflowHandle(self, await self._lifecycle.fork(id, at=at, new_id=new_id))
 
     async def delete(self, id: str, *, force: bool = False) -> None:
         """Delete a workflow with all that hangs on it, and its children with theirs.

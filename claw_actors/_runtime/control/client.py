@@ -1,0 +1,202 @@
+"""What an operator's program holds: reads beside the owner, and acts through it or in its place."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+
+from ..._core.failures import ErrorRecord
+from ..._core.lifecycle import Status
+from ...errors import (
+    WorkflowCancelledError,
+    WorkflowFailedError,
+    WorkflowQuarantinedError,
+)
+from ...storage.codec import MAX_PAYLOAD_BYTES, Codec
+from ...storage.model import JSON, TaskState, WorkflowFilter, WorkflowPage, WorkflowState
+from ...storage.opening import look_on
+from ...storage.reading import StorageReads
+from .courier import Courier
+from .requests import Cancel, Delete, Fork, Pause, Resume, Retry, SendTo, Terminate
+
+__all__ = ["Client", "open_client"]
+
+_FIRST_LOOK_S: Final = 0.02
+_LAST_LOOK_S: Final = 1.0
+
+
+class Client:
+    """Looks at the workflows of a database, and acts on them, from any process of its user.
+
+    Made by :func:`open_client`. What it reads it reads by itself, also while an owner writes, and
+    each time as of now. What it does is done by the runtime that owns the database; if none runs,
+    the client takes the database for that moment, and the next runtime goes on from there. There
+    is never a second writer.
+
+    Every method that acts is done when it returns, and durable. It raises what the runtime's own
+    does, and besides:
+
+    - ``OwnerUnreachableError``: somebody owns the database and could not be asked in time; they
+      are named. Nothing was done.
+    - ``ControlRefusedError``: who answers on the control socket refuses. Nothing was done.
+    - ``RequestOutcomeUnknownError``: the owner was asked and went away before it answered.
+    - ``StorageUnavailableError``, ``StorageVersionError``, ``StorageCorruptError``: there is no
+      owner, and the database cannot be opened.
+
+    Cancelled while it acts, what was asked for may or may not be done.
+    """
+
+    def __init__(self, reads: StorageReads, courier: Courier) -> None:
+        self._reads = reads
+        self._courier = courier
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._courier.path!r}>"
+
+    # -- looking --------------------------------------------------------------------------------
+
+    async def get(self, id: str) -> WorkflowState:
+        """Return all that is stored of a workflow, but for its tasks.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            StorageUnavailableError, StorageVersionError, StorageCorruptError: it cannot be read.
+        """
+        return await self._reads.get_workflow(id)
+
+    async def list(self, query: WorkflowFilter | None = None) -> WorkflowPage:
+        """Read one page of workflows, newest first; see :class:`WorkflowFilter`."""
+        return await self._reads.list_workflows(query)
+
+    async def tasks(self, id: str) -> tuple[TaskState, ...]:
+        """Return a workflow's tasks: the ended ones in the order they ended, then the others.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+        """
+        return await self._reads.list_tasks(id)
+
+    async def result(self, id: str) -> JSON:
+        """Wait until a workflow has ended, and return its result as JSON.
+
+        It looks again and again, at most once a second, and waits for as long as it takes: set a
+        limit with ``trio.fail_after``.
+
+        Raises:
+            WorkflowFailedError, WorkflowCancelledError, WorkflowQuarantinedError: it ended so.
+            NotFoundError: there is no such workflow, or none any more.
+
+        Cancelled, only the waiting ends.
+        """
+        pause_s = _FIRST_LOOK_S
+        while True:
+            state = await self.get(id)
+            match state.status:
+                case Status.COMPLETED:
+                    return state.result
+                case Status.FAILED:
+                    none = ErrorRecord((), "no error was recorded")
+                    raise WorkflowFailedError(id, state.error or none)
+                case Status.CANCELLED:
+                    raise WorkflowCancelledError(id, state.reason)
+                case Status.QUARANTINED:
+                    raise WorkflowQuarantinedError(id, state.reason)
+                case _:
+                    await trio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, _LAST_LOOK_S)
+
+    # -- acting ---------------------------------------------------------------------------------
+
+    async def send(
+        self, id: str, topic: str, payload: object, *, idempotency_key: str | None = None
+    ) -> None:
+        """Send a message to a workflow; see ``Runtime.send``.
+
+        It is sent with a key in any case. So if its owner dies before it answers, it is sent again,
+        and yet taken once.
+        """
+        plain = json.loads(self._courier.codec.encode_sent(payload, f"message {topic!r}"))
+        key = f"client-{uuid.uuid4()}" if idempotency_key is None else idempotency_key
+        await self._courier.bring(SendTo(id, topic, plain, key), repeatable=True)
+
+    async def cancel(self, id: str, reason: str | None = None) -> None:
+        """Ask a workflow to cancel itself; see ``Runtime.cancel``."""
+        await self._courier.bring(Cancel(id, reason))
+
+    async def terminate(self, id: str, reason: str | None = None) -> None:
+        """End a workflow without a word to its code; see ``Runtime.terminate``."""
+        await self._courier.bring(Terminate(id, reason))
+
+    async def pause(self, id: str, reason: str | None = None) -> None:
+        """Stop a workflow where it stands; see ``Runtime.pause``."""
+        await self._courier.bring(Pause(id, reason))
+
+    async def resume(self, id: str) -> None:
+        """Let a paused workflow go on; see ``Runtime.resume``.
+
+        Where no runtime owns the database, nobody looks whether its code is still there.
+        """
+        await self._courier.bring(Resume(id))
+
+    async def retry(self, id: str) -> None:
+        """Let a failed or quarantined workflow go on; see ``Runtime.retry``.
+
+        Where no runtime owns the database, nobody looks whether its code is still there.
+        """
+        await self._courier.bring(Retry(id))
+
+    async def fork(self, id: str, *, at: str, new_id: str | None = None) -> str:
+        """Start a new workflow from another one's past, up to a task; see ``Runtime.fork``.
+
+        Returns:
+            The id of the new workflow.
+
+        Where no runtime owns the database, nobody looks whether its code is still there.
+        """
+        new_id = str(uuid.uuid4()) if new_id is None else new_id
+        await self._courier.bring(Fork(id, at, new_id))
+        return new_id
+
+    async def delete(self, id: str, *, force: bool = False) -> None:
+        """Delete a workflow, its journal and its tasks; see ``Runtime.delete``."""
+        await self._courier.bring(Delete(id, force))
+
+
+@asynccontextmanager
+async def open_client(
+    path: str | os.PathLike[str],
+    *,
+    timeout: float = 10.0,
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES,
+) -> AsyncGenerator[Client]:
+    """Look at the workflows of a database and act on them, without running any of them.
+
+    It works beside the runtime that owns the database, in the same process or another one of the
+    same user, and also when none runs. It holds nothing open between two calls.
+
+    Args:
+        path: the SQLite file.
+        timeout: seconds that each call tries to have something done, before it gives up.
+        max_payload_bytes: the largest encoded message; an owner has a limit of its own.
+
+    Raises:
+        StorageUnavailableError: there is no such file, or no database of ours in it.
+        StorageVersionError: another version of claw_actors has made it.
+        StorageCorruptError: it is damaged.
+        InvalidInputError: no such path or time.
+    """
+    sight, codec = look_on(path), Codec(max_payload_bytes)
+    courier = Courier(
+        path=os.fspath(path),
+        socket_path=sight.backend.socket_path,
+        codec=codec,
+        timeout=timeout,
+    )
+    await sight.read(sight.backend.check)
+    yield Client(StorageReads(sight, codec), courier)

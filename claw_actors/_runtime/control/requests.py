@@ -1,0 +1,177 @@
+"""What another process may ask for: a closed list, so that nothing else can be reached.
+
+The owner and a visitor do it by the same :func:`perform`, on a runtime or on storage alone.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol, TypeAlias, assert_never
+
+import attrs
+
+from ..._core.error_data import Plain
+from ...storage.validation import check_id
+
+__all__ = [
+    "NAMES",
+    "REQUESTS",
+    "Cancel",
+    "Delete",
+    "Fork",
+    "Operator",
+    "Pause",
+    "Request",
+    "Resume",
+    "Retry",
+    "SendTo",
+    "Terminate",
+    "perform",
+]
+
+
+@attrs.frozen
+class Cancel:
+    """``Runtime.cancel``."""
+
+    id: str = attrs.field(validator=check_id)
+    reason: str | None = None
+
+
+@attrs.frozen
+class Terminate:
+    """``Runtime.terminate``."""
+
+    id: str = attrs.field(validator=check_id)
+    reason: str | None = None
+
+
+@attrs.frozen
+class Pause:
+    """``Runtime.pause``."""
+
+    id: str = attrs.field(validator=check_id)
+    reason: str | None = None
+
+
+@attrs.frozen
+class Resume:
+    """``Runtime.resume``."""
+
+    id: str = attrs.field(validator=check_id)
+
+
+@attrs.frozen
+class Retry:
+    """``Runtime.retry``."""
+
+    id: str = attrs.field(validator=check_id)
+
+
+@attrs.frozen
+class Delete:
+    """``Runtime.delete``."""
+
+    id: str = attrs.field(validator=check_id)
+    force: bool = False
+
+
+@attrs.frozen
+class Fork:
+    """``Runtime.fork``; whoever asks names the new one."""
+
+    id: str = attrs.field(validator=check_id)
+    at: str
+    new_id: str = attrs.field(validator=check_id)
+
+
+@attrs.frozen
+class SendTo:
+    """``Runtime.send``, always with a key: so it may be asked for again."""
+
+    id: str = attrs.field(validator=check_id)
+    topic: str
+    payload: object
+    idempotency_key: str
+
+
+Request: TypeAlias = Cancel | Terminate | Pause | Resume | Retry | Fork | Delete | SendTo
+
+REQUESTS: Final[dict[str, type[Request]]] = {
+    "cancel": Cancel,
+    "terminate": Terminate,
+    "pause": Pause,
+    "resume": Resume,
+    "retry": Retry,
+    "fork": Fork,
+    "delete": Delete,
+    "send": SendTo,
+}
+"""By the name that stands for them on the wire."""
+
+NAMES: Final[dict[type[Request], str]] = {cls: name for name, cls in REQUESTS.items()}
+
+
+class Operator(Protocol):
+    """Who does it: the runtime, or a visitor. See :class:`Runtime` for each."""
+
+    async def cancel(self, id: str, reason: str | None = None) -> None:
+        """Ask a workflow to cancel itself."""
+        ...
+
+    async def terminate(self, id: str, reason: str | None = None) -> None:
+        """End a workflow without a word to its code."""
+        ...
+
+    async def pause(self, id: str, reason: str | None = None) -> None:
+        """Stop a workflow where it stands."""
+        ...
+
+    async def resume(self, id: str) -> None:
+        """Let a paused workflow go on."""
+        ...
+
+    async def retry(self, id: str) -> None:
+        """Let a failed or quarantined workflow go on."""
+        ...
+
+    async def fork(self, id: str, *, at: str, new_id: str | None = None) -> object:
+        """Start a new workflow from another one's past."""
+        ...
+
+    async def delete(self, id: str, *, force: bool = False) -> None:
+        """Delete a workflow."""
+        ...
+
+    async def send(
+        self, id: str, topic: str, payload: object, *, idempotency_key: str | None = None
+    ) -> None:
+        """Send a message to a workflow."""
+        ...
+
+
+async def perform(operator: Operator, request: Request) -> Plain:
+    """Do what was asked for, and return what is to be answered.
+
+    Raises:
+        ClawError: as the operation does.
+    """
+    match request:
+        case Cancel(id, reason):
+            await operator.cancel(id, reason)
+        case Terminate(id, reason):
+            await operator.terminate(id, reason)
+        case Pause(id, reason):
+            await operator.pause(id, reason)
+        case Resume(id):
+            await operator.resume(id)
+        case Retry(id):
+            await operator.retry(id)
+        case Fork(id, at, new_id):
+            await operator.fork(id, at=at, new_id=new_id)
+        case Delete(id, force):
+            await operator.delete(id, force=force)
+        case SendTo(id, topic, payload, key):
+            await operator.send(id, topic, payload, idempotency_key=key)
+        case _:
+            assert_never(request)
+    return None
