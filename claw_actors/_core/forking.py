@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .journal import Entry, EntryKind, effective
+from .journal import Entry, EntryKind, EntryStatus, effective
+from .offspring import read_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["forked", "origin_of", "start_name"]
+    from .offspring import OnParentClose
+
+__all__ = ["Fork", "forked", "origin_of", "start_name"]
 
 START = "start"
 FORK = "fork:"
@@ -33,8 +36,26 @@ def origin_of(start: Entry) -> str | None:
     return start.name.removeprefix(FORK) if start.name.startswith(FORK) else None
 
 
-def forked(journal: Iterable[Entry], at: str, origin: str) -> tuple[Entry, ...] | None:
-    """Return the entries that a fork begins with, the start first, numbered from 0.
+@attrs.frozen
+class Fork:
+    """What a fork begins with.
+
+    Attributes:
+        entries: its journal, the start first, numbered from 0.
+        unended: the origin's children that were started in it, are to be waited for, and have not
+            ended: their ends would never come to the fork.
+    """
+
+    entries: tuple[Entry, ...]
+    unended: tuple[str, ...]
+
+
+def forked(journal: Iterable[Entry], at: str, origin: str) -> Fork | None:
+    """Return what a fork begins with.
+
+    That is everything before the outcome of a task, in commit order; and behind it, as if they came
+    now, the ends of those children that had been started by then: the children stay its origin's,
+    and tell nobody else.
 
     Args:
         journal: one run's entries in the order of their numbers.
@@ -45,21 +66,39 @@ def forked(journal: Iterable[Entry], at: str, origin: str) -> tuple[Entry, ...] 
         ``None`` if no outcome of that task counts.
     """
     entries = effective(journal)
-    numbers: list[int] = []
-    for entry in entries:
-        if entry.kind is EntryKind.TASK and entry.op == at:
-            break
-        numbers.append(entry.n)
-    else:
+    places = (i for i, one in enumerate(entries) if one.kind is EntryKind.TASK and one.op == at)
+    place = next(places, None)
+    if place is None:
         return None
+    children = _children(entries[:place])
+    ends = [one for one in entries if one.kind is EntryKind.CHILD_END]
+    later = {one.name: one for one in reversed(ends) if one.name in children}
+    for one in ends:
+        if one.n < entries[place].n:
+            later.pop(one.name, None)
+    copied = [*entries[:place], *sorted(later.values(), key=lambda one: one.n)]
+    ended = {one.name for one in ends}
+    unended = [id for id, fate in children.items() if id not in ended and fate == "wait"]
+    return Fork(_renumbered(copied, place, origin), tuple(unended))
 
-    def renumbered(n: int | None) -> int | None:
+
+def _children(entries: Iterable[Entry]) -> dict[str, OnParentClose]:
+    """Return the children that were started, with what their parent's end does to them."""
+    started = (one for one in entries if one.kind is EntryKind.CHILD)
+    return dict(read_child(one) for one in started if one.status is EntryStatus.OK)
+
+
+def _renumbered(entries: list[Entry], place: int, origin: str) -> tuple[Entry, ...]:
+    """Number entries anew, and what they say of each other; ``place`` of them are the past."""
+    numbers = [entry.n for entry in entries[:place]]
+
+    def now(n: int | None) -> int | None:
         # The last one that is left up to there: what was voided in between is forgotten.
         return None if n is None else bisect_right(numbers, n) - 1
 
     start, *rest = (
         # As if saved from outside: no incarnation of the fork has written them.
-        attrs.evolve(entry, n=n, after=renumbered(entry.after), ref=renumbered(entry.ref), life=0)
-        for n, entry in enumerate(entries[: len(numbers)])
+        attrs.evolve(entry, n=n, after=now(entry.after), ref=now(entry.ref), life=0)
+        for n, entry in enumerate(entries)
     )
     return attrs.evolve(start, name=start_name(origin)), *rest

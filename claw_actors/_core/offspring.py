@@ -19,7 +19,6 @@ __all__ = [
     "close_key",
     "read_child",
     "started_by",
-    "unended",
 ]
 
 OnParentClose: TypeAlias = Literal["wait", "cancel", "abandon"]
@@ -74,20 +73,3 @@ def started_by(journal: Iterable[Entry]) -> dict[str, OnParentClose]:
         for entry in journal
         if entry.kind is EntryKind.CHILD and entry.status is EntryStatus.OK and entry.life
     )
-
-
-def unended(journal: Iterable[Entry]) -> str | None:
-    """Return the id of a child that a run is to wait for and that has not ended; ``None`` if none.
-
-    Args:
-        journal: entries that count, in order.
-    """
-    waited_for: dict[str, None] = {}
-    for entry in journal:
-        if entry.kind is EntryKind.CHILD and entry.status is EntryStatus.OK:
-            id, on_close = read_child(entry)
-            if on_close == "wait":
-                waited_for[id] = None
-        elif entry.kind is EntryKind.CHILD_END:
-            waited_for.pop(entry.name, None)
-    return next(iter(waited_for), None)

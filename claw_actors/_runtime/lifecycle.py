@@ -26,7 +26,6 @@ from .._core.journal import (
     EntryStatus,
 )
 from .._core.lifecycle import Event, Status, allowed, apply
-from .._core.offspring import unended
 from .._core.rollback import has_begun, stopped_at
 from ..errors import InvalidTransitionError, NotFoundError, StaleWriteError
 from ..storage.actor import StorageActor
@@ -213,13 +212,13 @@ class Lifecycle:
         check_id(None, None, new_id)
         origin = (await self._read(id)).row
         self._memory.check_code(origin)
-        entries = forked((await self._load(origin)).entries, at, id)
-        if entries is None:
+        fork = forked((await self._load(origin)).entries, at, id)
+        if fork is None:
             raise NotFoundError("task", at)
-        if (child := unended(entries)) is not None:
+        if fork.unended:
             advice = (
-                f"its child {child!r} had not ended by then, and belongs to it; take a task before"
-                " its start or after its end"
+                f"its child {fork.unended[0]!r} was started before that task, has not ended, and"
+                " tells its end to nobody else; wait for it, or take a task before its start"
             )
             raise InvalidTransitionError(id, origin.status, "fork", advice)
         row = WorkflowRow(
@@ -234,7 +233,7 @@ class Lifecycle:
             metadata=origin.metadata,
         )
         with self._memory.coming([new_id]):
-            created = cast("Created", await self._actor.submit(Create(row, entries)))
+            created = cast("Created", await self._actor.submit(Create(row, fork.entries)))
             self._memory.activate(attrs.evolve(row, pk=created.pk))
         return new_id
 

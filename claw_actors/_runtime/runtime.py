@@ -368,8 +368,9 @@ class Runtime(Correspondence):
         The new one has everything that was recorded before the outcome of that task: outcomes,
         messages, time-outs, in their order. So it is where the other one was then, and goes on
         from there, with the task first. It has the other's random numbers, and idempotency keys
-        of its own. Labels and description are copied. Values and dead letters are not, and it has
-        no parent.
+        of its own. Labels and description are copied; dead letters are not, and it has no parent.
+        Children stay those of the other one: what became of them is taken over, also if they have
+        ended after the task. Values are what its code sets, as the past is replayed.
 
         The other workflow, which may stand anywhere, is not touched.
 
@@ -380,6 +381,7 @@ class Runtime(Correspondence):
 
         Raises:
             NotFoundError: there is no such workflow, or no outcome of such a task.
+            InvalidTransitionError: a child that was started before that task has not ended.
             DuplicateKeyError: the new id is taken.
             UnknownWorkflowError: its code is not registered.
             InvalidInputError: the new id is not possible.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import attrs
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claw_actors._core.forking import forked, origin_of
+from claw_actors._core.forking import Fork, origin_of
+from claw_actors._core.forking import forked as forked_with_children
 from claw_actors._core.journal import (
+    CHILD_END_OP,
     OUTSIDE,
     PAUSE_OP,
     Entry,
@@ -17,9 +20,26 @@ from claw_actors._core.journal import (
     message,
     note_about,
 )
+from claw_actors._core.offspring import child_note
 from claw_actors._core.replay import read_past
 
 START = Entry("", "start", EntryKind.START, EntryStatus.OK, 0.0, digest=b"d", value=b"[1]")
+
+
+def forked(journal, at, origin):
+    """Return the entries of a fork of a workflow without children."""
+    fork = forked_with_children(journal, at, origin)
+    assert fork is None or fork.unended == ()
+    return None if fork is None else fork.entries
+
+
+def child(n, id, fate="wait", after=0, status=EntryStatus.OK):
+    value = child_note(id, fate)
+    return Entry(f"c{n}", id, EntryKind.CHILD, status, float(n), after, life=3, n=n, value=value)
+
+
+def child_end(n, id):
+    return Entry(CHILD_END_OP, id, EntryKind.CHILD_END, EntryStatus.OK, float(n), n=n)
 
 
 def task(n, after, status=EntryStatus.OK, ref=None):
@@ -99,6 +119,43 @@ def test_what_entries_say_of_each_other_is_numbered_anew():
     ]
 
 
+def test_the_ends_of_its_children_that_came_later_come_behind_its_past():
+    """The first end of each that was started before; what was told already is not told again."""
+    journal = [
+        START,
+        child(1, "a"),
+        child(2, "b"),
+        child(3, "c", "abandon"),
+        child_end(4, "b"),
+        task(5, 3),
+        child(6, "d", after=5),
+        child_end(7, "b"),
+        child_end(8, "d"),
+        child_end(9, "a"),
+        child_end(10, "a"),
+    ]
+    fork = forked_with_children(journal, "t5", "o")
+    assert fork is not None
+    assert [(one.op, one.name, one.n, one.after) for one in fork.entries[1:]] == [
+        ("c1", "a", 1, 0),
+        ("c2", "b", 2, 0),
+        ("c3", "c", 3, 0),
+        (CHILD_END_OP, "b", 4, None),
+        (CHILD_END_OP, "a", 5, None),
+    ]
+    assert fork.unended == ()
+
+
+@pytest.mark.parametrize(("fate", "unended"), [("wait", ("a",)), ("cancel", ()), ("abandon", ())])
+def test_a_child_that_is_waited_for_and_has_not_ended_is_named(fate, unended):
+    """One whose start was refused is none, and one that was started later does not matter."""
+    refused = child(2, "r", status=EntryStatus.FAILED)
+    journal = [START, child(1, "a", fate), refused, task(3, 2), child(4, "later", after=3)]
+    fork = forked_with_children(journal, "t3", "o")
+    assert isinstance(fork, Fork)
+    assert (fork.unended, len(fork.entries)) == (unended, 3)
+
+
 @st.composite
 def journals(draw):
     """Draw what instances write: entries asked for after what was delivered, and voids of some."""
@@ -122,6 +179,7 @@ def journals(draw):
     return journal
 
 
+@settings(deadline=None)
 @given(journals())
 def test_a_fork_has_the_past_that_the_origin_had_before_the_task(journal):
     """Replayed, it delivers the same entries in the same order, each asked for at the same moment."""
@@ -147,6 +205,7 @@ def test_a_fork_has_the_past_that_the_origin_had_before_the_task(journal):
             assert (now.op in past.by_op) == (before.kind not in OUTSIDE and now.n > 0)
 
 
+@settings(deadline=None)
 @given(journals())
 def test_a_fork_of_a_fork_is_a_fork_of_the_origin(journal):
     """Nothing is lost on the way."""

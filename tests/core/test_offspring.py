@@ -15,7 +15,6 @@ from claw_actors._core.offspring import (
     close_key,
     read_child,
     started_by,
-    unended,
 )
 
 
@@ -76,11 +75,3 @@ def test_only_children_of_this_run_that_were_started_are_its_own():
     refused = attrs.evolve(a_start("b"), status=EntryStatus.FAILED, value=b"no")
     journal = [a_start("a"), refused, a_start("c", life=0), a_start("a", "cancel"), an_end("a")]
     assert started_by(journal) == {"a": "cancel"}
-
-
-def test_the_first_that_is_waited_for_and_has_not_ended_is_found():
-    """Others do not count."""
-    refused = attrs.evolve(a_start("r"), status=EntryStatus.FAILED, value=b"no")
-    journal = [a_start("a"), a_start("b", "cancel"), an_end("a"), refused, an_end("unknown")]
-    assert unended(journal) is None
-    assert unended([*journal, a_start("c"), a_start("d")]) == "c"

@@ -198,6 +198,43 @@ async def test_an_exception_on_the_way_out_stops_nothing(open_claw_runtime, stor
     assert "on the way out" in caplog.text
 
 
+async def test_values_stay_and_so_does_one_that_was_only_just_set(open_claw_runtime, storage):
+    """The next run may set them anew."""
+
+    @workflow
+    async def run(ctx: Context, n: int) -> None:
+        if n == 1:
+            ctx.set_value("first", n)
+            await ctx.sleep(1)
+        ctx.set_value("last", n)
+        if n < 3:
+            await ctx.continue_as_new(n + 1)
+
+    async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        handle = await runtime.start(run, 1, id="a")
+        await handle.result()
+        assert (await handle.value("first"), await handle.value("last")) == (1, 3)
+
+
+async def test_a_request_that_nobody_has_taken_is_answered_by_the_next_run(
+    open_claw_runtime, storage
+):
+    """Who asked gets the reply."""
+
+    @workflow
+    async def run(ctx: Context, n: int) -> None:
+        if n == 1:
+            await ctx.sleep(5)
+            await ctx.continue_as_new(2)
+        request = await ctx.receive_request("sum", list[int])
+        request.reply(sum(request.payload))
+
+    async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        handle = await runtime.start(run, 1, id="a")
+        assert await handle.ask("sum", [1, 2], int) == 3
+        assert (await handle.state()).run == 2
+
+
 async def test_it_is_refused_where_children_run(open_claw_runtime, storage):
     """In the block of a nursery, and by a child; each time it says why."""
 

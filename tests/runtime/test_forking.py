@@ -18,6 +18,7 @@ from claw_actors._runtime.sequencer import Sequencer
 from claw_actors.errors import (
     DuplicateKeyError,
     InvalidInputError,
+    InvalidTransitionError,
     NotFoundError,
     RuntimeClosedError,
     UnknownWorkflowError,
@@ -233,6 +234,81 @@ async def test_the_past_of_concurrent_code_is_taken_over_in_its_order(
             assert traces[fork.id][: lengths[at]] == result[: lengths[at]]
         assert max(lengths.values()) == len(result) - 1
         assert runtime.statistics().crashes == 0
+
+
+@workflow
+async def child(ctx: Context, seconds: float) -> float:
+    await ctx.sleep(seconds)
+    return seconds
+
+
+async def test_results_of_children_are_taken_over(open_claw_runtime, storage):
+    """Recorded before the task or after it; the children run no second time."""
+
+    @workflow
+    async def parent(ctx: Context) -> list[float]:
+        quick = await ctx.start_child(child, 1, id="quick")
+        slow = await ctx.start_child(child, 20, id="slow")
+        first = await quick.result()
+        await ctx.run(note, "x")
+        return [first, await slow.result()]
+
+    async with open_claw_runtime(storage, workflows=[parent, child]) as runtime:
+        handle = await runtime.start(parent, id="a")
+        await trio.sleep(10)
+        with pytest.raises(InvalidTransitionError, match="its child 'slow' was started before"):
+            await handle.fork(at="note")
+        assert await handle.result() == [1, 20]
+        fork = await handle.fork(at="note")
+        assert await fork.result() == [1, 20]
+        assert len((await runtime.list()).items) == 4
+        assert (await runtime.storage.get_workflow("slow")).parent == "a"
+
+
+async def test_a_fork_that_fails_leaves_the_children_of_its_origin_alone(
+    open_claw_runtime, storage
+):
+    """They are not its own."""
+
+    @workflow
+    async def parent(ctx: Context) -> None:
+        await ctx.start_child(child, 500, id="left", on_parent_close="abandon")
+        await ctx.run(note, "x")
+        if ctx.workflow_id != "a":
+            await ctx.run(failing)
+
+    @task
+    async def failing() -> None:
+        raise ValueError
+
+    async with open_claw_runtime(storage, workflows=[parent, child]) as runtime:
+        handle = await runtime.start(parent, id="a")
+        await handle.result()
+        fork = await handle.fork(at="note")
+        with pytest.raises(WorkflowFailedError):
+            await fork.result()
+        await fork.delete()
+        assert await runtime.result("left") == 500
+
+
+async def test_values_are_what_its_code_sets(open_claw_runtime, storage):
+    """Those of before the task come by replay; later ones of the origin are not seen."""
+
+    @workflow
+    async def run(ctx: Context) -> None:
+        ctx.set_value("stage", "begun")
+        await ctx.run(note, "x")
+        if ctx.workflow_id == "a":
+            ctx.set_value("stage", "later")
+        ctx.set_value("end", True)
+
+    async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        handle = await runtime.start(run, id="a")
+        await handle.result()
+        fork = await handle.fork(at="note", new_id="b")
+        await fork.result()
+        assert await handle.value("stage") == "later"
+        assert await fork.value("stage") == "begun"
 
 
 async def test_what_cannot_be_forked_is_refused(open_claw_runtime, storage):
