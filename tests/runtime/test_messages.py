@@ -10,7 +10,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from claw_actors import Context, Restart, task, workflow
+from claw_actors import Context, Restart, RuntimeConfig, TaskFailedError, task, workflow
+from claw_actors._core.journal import message
+from claw_actors._runtime.inbox import Inbox
 from claw_actors.errors import (
     ContextMisuseError,
     DeadlineExceededError,
@@ -21,6 +23,7 @@ from claw_actors.errors import (
     RuntimeClosedError,
     SerializationError,
     WorkflowClosedError,
+    WorkflowFailedError,
     WorkflowQuarantinedError,
 )
 
@@ -209,6 +212,69 @@ async def test_a_replay_receives_the_same(resume_everywhere):
     trace: list[object] = []
     messages = [(0.3, "x", 0), (0.9, "x", "not this"), *[(0.1, "x", n) for n in range(1, 4)]]
     await resume_everywhere(run, trace=trace, same_result=False, messages=messages)
+
+
+async def test_what_was_received_after_a_voided_failure_is_received_again(
+    open_claw_runtime, storage
+):
+    """A retry takes back the receiving, and no message; what was received before stays so."""
+
+    @task
+    async def fragile(number: int) -> int:
+        if number in broken:
+            raise ValueError("no")
+        return number
+
+    @workflow
+    async def run(ctx: Context) -> list[object]:
+        got: list[object] = [await ctx.receive("x")]
+        failures: list[Exception] = []
+        try:
+            await ctx.run(fragile, 1)
+        except TaskFailedError as error:
+            failures.append(error)
+        got += [await ctx.receive("x"), await ctx.receive("x")]
+        if failures:
+            raise failures[0]
+        return got
+
+    broken = [1]
+    async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        handle = await runtime.start(run, id="a")
+        for number in range(3):
+            await handle.send("x", number)
+        with pytest.raises(WorkflowFailedError):
+            await handle.result()
+        broken.clear()
+        await handle.retry()
+        assert await handle.result() == [0, 1, 2]
+
+
+async def test_a_passive_workflow_is_woken_by_a_message(open_claw_runtime, storage):
+    """It has left memory, because it waits for nothing else."""
+    config = RuntimeConfig(idle_after=5)
+    async with open_claw_runtime(storage, workflows=[collect], config=config) as runtime:
+        handle = await runtime.start(collect, 2, id="a")
+        for number in range(2):
+            await trio.sleep(10)
+            assert runtime.statistics().active == 0
+            await handle.send("x", number)
+        assert await handle.result() == [0, 1]
+
+
+def test_an_inbox_tells_what_is_unread():
+    """In the order of commit, over all topics."""
+    inbox = Inbox()
+    for n, topic in enumerate("abab", start=1):
+        inbox.put(attrs.evolve(message(topic, 0.0, b"null"), n=n))
+    assert inbox.has("a")
+    assert not inbox.has("c")
+    assert [one.n for one in inbox.unread()] == [1, 2, 3, 4]
+    assert (inbox.take("b").n, inbox.take("a").n) == (2, 1)
+    assert [one.n for one in inbox.unread()] == [3, 4]
+    assert repr(inbox) == "<Inbox, unread: {'a': 1, 'b': 1}>"
+    inbox.take("a")
+    assert not inbox.has("a")
 
 
 # -- keys ----------------------------------------------------------------------------------------------

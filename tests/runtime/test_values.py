@@ -7,12 +7,13 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from claw_actors import Context, Restart, TaskFailedError, task, workflow
+from claw_actors import Context, MemoryStorage, Restart, TaskFailedError, task, workflow
 from claw_actors.errors import (
     ContextMisuseError,
     InstanceSealed,
     InvalidInputError,
     NotFoundError,
+    OutcomeUnknownError,
     PayloadTooLargeError,
     RuntimeClosedError,
     SerializationError,
@@ -194,6 +195,27 @@ async def test_a_replay_does_not_show_the_past_again(open_claw_runtime, storage,
         await trio.sleep(100)
         assert await runtime.value("a", "x") == 199
     assert set(shown) == {b"199"}
+
+
+async def test_a_value_whose_commit_has_failed_is_set_by_the_next_life(open_claw_runtime):
+    """Storage is opened again, and the workflow comes back to the same place."""
+
+    class Failing(MemoryStorage):
+        broken = True
+
+        def commit(self, group):
+            if self.broken and any(getattr(one, "values", ()) for one in group):
+                self.broken = False
+                raise OutcomeUnknownError(self.where, "an I/O error")
+            return super().commit(group)
+
+    storage = Failing()
+    async with open_claw_runtime(storage, workflows=[counting]) as runtime:
+        handle = await runtime.start(counting, 2, id="a")
+        assert await handle.wait_value("progress", Progress) == Progress(0, 2)
+        await handle.result()
+        assert await handle.value("progress", Progress) == Progress(2, 2)
+    assert not storage.broken
 
 
 async def test_a_retry_shows_what_it_comes_to(open_claw_runtime, storage):

@@ -3,7 +3,8 @@
 The order rule says that a replay does what the first run did. Here it is held against programs
 that no author would write: nurseries in nurseries, shared variables that control flow depends on,
 failures, races, maps, time-outs, cancellations by code and from outside, shielded, slow and
-failing clean-up, swallowed cancellations, locks, channels and conditions that deadlock.
+failing clean-up, swallowed cancellations, locks, channels and conditions that deadlock, messages
+from outside at any moment and from itself, requests, dead letters, values.
 
 A program is run once. Then it is resumed from every prefix of its journal, as after a crash at
 that moment and some downtime, and sometimes crashed again, or closed and opened in mid-life. What
@@ -12,6 +13,7 @@ a resumed run must show:
 - its trace begins with that of the first run, up to the last entry that was left;
 - nothing recorded runs again, and nothing is recorded twice;
 - it ends, and none of its writes was refused;
+- a message is put aside once, or replied to once, and the last value that was set is the one shown;
 - a replay of its whole journal, but for the end, gives the same trace and result, and runs nothing.
 """
 
@@ -19,6 +21,7 @@ a resumed run must show:
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -41,11 +44,21 @@ from claw_actors import (
 )
 from claw_actors import open_runtime as open_real_runtime
 from claw_actors._core.failures import leaves
-from claw_actors._core.journal import CANCEL_OP, Entry, EntryKind, effective
+from claw_actors._core.journal import (
+    CANCEL_OP,
+    DEAD_LETTER_OP,
+    MESSAGE_OP,
+    Entry,
+    EntryKind,
+    effective,
+    message,
+)
+from claw_actors._core.requests import request_op
 from claw_actors._runtime.environment import AttemptBegun
 from claw_actors._runtime.sequencer import Sequencer
 from claw_actors.errors import (
     DeadlineExceededError,
+    NotFoundError,
     TaskFailedError,
     WorkflowCancelledError,
     WorkflowClosedError,
@@ -53,6 +66,7 @@ from claw_actors.errors import (
 )
 from claw_actors.storage.executor import InlineExecutor
 from claw_actors.storage.memory.journal import Journal
+from claw_actors.storage.operations import Send
 from claw_actors.testing.clock import EPOCH, virtual_environment
 from claw_actors.testing.schedule import seeded_schedule
 
@@ -74,6 +88,10 @@ WEIGHT: dict[str, float] = {
     "lock": 0.4,
     "send": 0.2,
     "receive": 0.15,
+    "message": 1.4,
+    "answer": 0.7,
+    "post": 0.5,
+    "show": 0.4,
 }
 RESTFUL: dict[str, float] = WEIGHT | {"run": 2, "sleep": 4, "until": 0.4, "scope": 2, "race": 1}
 """Of programs that wait more than they work."""
@@ -84,6 +102,8 @@ PATIENCE_S = 2_000.0
 LATEST_CANCEL_S = 300.0
 
 Op = tuple[Any, ...]
+TOPICS = ["x", "y", "self"]
+"""What messages are about; the last one only the program itself sends."""
 FAILURES = (TaskFailedError, DeadlineExceededError, WorkflowFailure)
 
 
@@ -156,6 +176,33 @@ class Maker:
     def make_swallow(self, depth: int, shielded: bool) -> Op:
         return (self.body(depth, shielded),)
 
+    def make_message(self, depth: int, shielded: bool) -> Op:
+        return self.rng.choice(TOPICS), self.make_patience(shielded), self.rng.random() < 0.6
+
+    def make_answer(self, depth: int, shielded: bool) -> Op:
+        return self.rng.choice(TOPICS), self.make_patience(shielded)
+
+    def make_patience(self, shielded: bool) -> float | None:
+        return self.rng.choice([0, 1, 2, 5] if shielded else [None, None, 0, 1, 2])
+
+    def make_post(self, depth: int, shielded: bool) -> Op:
+        return (self.rng.choice(["a", "a", "nobody"]),)
+
+    def make_plan(self) -> list[Op]:
+        """Say what is sent from outside: when, to which topic, what, and whether as a request."""
+        times = sorted(
+            self.rng.choice([0, 0, 1, 2, 3, 5, 8]) for _ in range(self.rng.randint(0, 6))
+        )
+        return [
+            (
+                at + self.rng.choice([0, 0.25]),
+                self.rng.choice(TOPICS[:2]),
+                self.rng.choice([1, 2, 3, "text"]),
+                self.rng.random() < 0.4,
+            )
+            for at in times
+        ]
+
     def make_lock(self, depth: int, shielded: bool) -> Op:
         return self.rng.randint(0, 1), self.body(depth, shielded)
 
@@ -167,11 +214,13 @@ class World:
     Attributes:
         rng: decides what may differ from run to run: lengths and results of bodies.
         trace: what the code has done.
+        shown: what it has shown last.
         locks, channel: shared by all contexts.
     """
 
     rng: random.Random
     trace: list[Op] = attrs.field(factory=list)
+    shown: int | None = None
     locks: list[Any] = attrs.field(factory=list)
     channel: Any = None
 
@@ -257,6 +306,31 @@ class Interpreter:
 
     async def do_receive(self, ctx, env):
         self.world.note(ctx, "received", await self.world.channel.receive())
+
+    async def do_message(self, ctx, env, topic, patience, is_number):
+        try:
+            got = await ctx.receive(topic, int if is_number else object, timeout=patience)
+        except DeadlineExceededError:
+            self.world.note(ctx, "no message", topic)
+        else:
+            self.world.note(ctx, "message", topic, got)
+
+    async def do_answer(self, ctx, env, topic, patience):
+        with suppress(DeadlineExceededError):
+            request = await ctx.receive_request(topic, int, timeout=patience)
+            self.world.note(ctx, "request", topic, request.payload)
+            request.reply(len(self.world.trace))
+
+    async def do_post(self, ctx, env, to):
+        try:
+            await ctx.send(to, "self", len(self.world.trace))
+            self.world.note(ctx, "posted")
+        except NotFoundError as error:
+            self.world.note(ctx, str(error))
+
+    async def do_show(self, ctx, env):
+        ctx.set_value("v", len(self.world.trace))
+        self.world.shown = len(self.world.trace)
 
     async def do_cancel(self, ctx, env, number):
         if env:
@@ -360,6 +434,7 @@ class Life:
         ops: the program.
         seed: of the schedule, and of everything that may differ from run to run.
         entries: what a crash has left; nothing for a first run.
+        plan: what is sent from outside: seconds, topic, payload, and whether it is a request.
         cancel_at: when somebody outside asks it to cancel itself, in seconds.
         closes: how likely it is to be closed and opened again, each time.
         downtime: seconds between the crash and the resumed run.
@@ -369,6 +444,7 @@ class Life:
     ops: list[Op]
     seed: int
     entries: tuple[Entry, ...] = ()
+    plan: list[Op] = attrs.field(factory=list)
     cancel_at: float = LATEST_CANCEL_S
     closes: float = 0.0
     downtime: float = 0.0
@@ -487,6 +563,7 @@ class Life:
             await runtime.start(run, id="a")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.cancel_late, runtime, wall)
+            nursery.start_soon(self.send_all, runtime, wall)
             with trio.CancelScope() as staying:
                 if self.rng.random() < self.closes:
                     staying.deadline = trio.current_time() + self.rng.choice([0, 0.5, 1, 2, 4])
@@ -504,6 +581,19 @@ class Life:
             with suppress(WorkflowClosedError):
                 await runtime.cancel("a", "late")
 
+    async def send_all(self, runtime: Runtime, wall: Callable[[], float]) -> None:
+        """Send what is left of the plan."""
+        sent = sum(e.kind is EntryKind.MESSAGE and e.name != "self" for e in self.journal)
+        for number, (at, topic, payload, is_request) in enumerate(self.plan[sent:], start=sent):
+            await trio.sleep(max(0.0, EPOCH + at - wall()))
+            op = request_op(f"{number}") if is_request else MESSAGE_OP
+            entry = message(topic, wall(), json.dumps(payload).encode(), op)
+            try:
+                # Without a key: what a crash has taken is sent again.
+                await runtime._actor.submit(Send("a", entry))
+            except WorkflowClosedError:
+                return
+
     async def outcome(self, runtime: Runtime) -> Op:
         try:
             return ("completed", await runtime.result("a"))
@@ -515,10 +605,21 @@ class Life:
     # -- what must hold -----------------------------------------------------------------------------
 
     def check(self) -> None:
-        recorded = Counter(entry.op for entry in self.journal)
-        del recorded[CANCEL_OP]
+        own = [e for e in self.journal if e.kind is not EntryKind.MESSAGE]
+        recorded = Counter((e.op, e.ref if e.kind is EntryKind.NOTE else None) for e in own)
+        del recorded[(CANCEL_OP, None)]
         if twice := [op for op, count in recorded.items() if count > 1]:
             self.problems.append(f"recorded twice: {twice}")
+        record = self.storage._table.find("a")
+        if len(record.dead_letters) != letters_in(self.journal):
+            self.problems.append(f"{len(record.dead_letters)} dead letters")
+        shown = record.values.get("v")
+        if self.result and (shown and int(shown.value)) != WORLDS[0].shown:
+            self.problems.append(f"shows {shown} instead of {WORLDS[0].shown}")
+
+    def can_crash_at(self, kept: int) -> bool:
+        """Tell whether a crash can leave so many entries: what it sends itself is in one commit."""
+        return self.journal[kept].name != "self"
 
     def cut(self, kept: int) -> MemoryStorage:
         """Make a storage as a crash after so many entries would have left it."""
@@ -526,14 +627,30 @@ class Life:
         record = crashed._table.find("a")
         row = attrs.evolve(record.row, status=Status.RUNNING, completed_at=None, reason=None)
         crashed._table._records[record.row.pk] = attrs.evolve(
-            record, row=row, journal=Journal.of(record.journal.entries()[:kept]), open_tasks={}
+            record,
+            row=row,
+            journal=Journal.of(record.journal.entries()[:kept]),
+            open_tasks={},
+            keys=type(record.keys)(),
+            values={},
+            dead_letters=record.dead_letters[: letters_in(self.journal[:kept])],
         )
         return crashed
 
     def resume(self, kept: int, seed: int, **options: Any) -> Life:
         """Run it again from what a crash after so many entries has left."""
-        options = {"cancel_at": self.cancel_at, "passive": self.passive, **options}
+        options = {
+            "cancel_at": self.cancel_at,
+            "plan": self.plan,
+            "passive": self.passive,
+            **options,
+        }
         return Life(self.ops, seed, self.journal[:kept], storage=self.cut(kept), **options).run()
+
+
+def letters_in(journal: tuple[Entry, ...]) -> int:
+    """Count the dead letters that a journal knows of."""
+    return sum(entry.op == DEAD_LETTER_OP for entry in journal)
 
 
 @attrs.define
@@ -570,15 +687,19 @@ def explore_program(
 ) -> None:
     """Run one random program, and resume it from every prefix of its journal."""
     rng = random.Random(seed)
-    ops = Maker(rng, RESTFUL if passive else WEIGHT).body()
+    maker = Maker(rng, RESTFUL if passive else WEIGHT)
+    ops, plan = maker.body(), maker.make_plan()
     cancel_at = rng.choice([2.0, 4.0, 7.0, *[LATEST_CANCEL_S] * 5])
-    live = Life(ops, seed, cancel_at=cancel_at, closes=closes, passive=passive).run()
+    options = {"plan": plan, "cancel_at": cancel_at, "closes": closes, "passive": passive}
+    live = Life(ops, seed, **options).run()
     tally.add(seed, live, "live")
     tally.counts["programs"] += 1
     tally.counts["entries"] += len(live.journal)
     tally.counts[live.result[0] if live.result else "none"] += 1
     for entry in live.journal:
         tally.counts[f"{entry.kind} entries"] += 1
+        if entry.kind is EntryKind.NOTE:
+            tally.counts[f"{entry.op} notes"] += 1
 
     def resumed(life: Life, kept: int, again: int) -> Life:
         tally.counts["prefixes"] += 1
@@ -589,15 +710,16 @@ def explore_program(
         tally.compare(seed, f"prefix {kept}", life.trace[:upto], found.trace[:upto])
         return found
 
-    for kept in range(1, len(live.journal)):
+    for kept in filter(live.can_crash_at, range(1, len(live.journal))):
         found = resumed(live, kept, seed * 1_000 + kept)
         if rng.random() < twice:
             tally.counts["whole replays"] += 1
-            # A request that came too late for its end would come in time for the end of this one.
+            # What came too late for its end would come in time for the end of this one.
             again = seed * 1_000 + kept + 400
-            whole = found.resume(len(found.journal) - 1, again, cancel_at=PATIENCE_S)
+            whole = found.resume(len(found.journal) - 1, again, cancel_at=PATIENCE_S, plan=[])
             tally.add(seed, whole, f"prefix {kept}, whole")
             tally.compare(seed, f"prefix {kept}, whole", found.trace, whole.trace)
             if (whole.result, whole.attempts) != (found.result, 0):
                 tally.problems.append(f"program {seed}, prefix {kept}, whole: {whole.result}")
-            resumed(found, rng.randint(1, len(found.journal) - 1), seed * 1_000 + kept + 500)
+            places = list(filter(found.can_crash_at, range(1, len(found.journal))))
+            resumed(found, rng.choice(places), seed * 1_000 + kept + 500)
