@@ -94,9 +94,10 @@ class Parenting(Messaging):
         )
         try:
             entry = cast("Entry", await strand.wait(operation))
-        finally:
-            if operation.write is None:  # otherwise its answer has yet to come
+        except BaseException:
+            if operation.write is None:  # taken back; otherwise its answer has yet to come
                 birth.end()
+            raise
         self._surroundings.attempts.compare(entry, call.data)
         if entry.status is EntryStatus.FAILED:
             refusal = decode_refusal(entry.value or b"")
@@ -152,9 +153,11 @@ class Parenting(Messaging):
         """Start another workflow as a child of this one, and return its result.
 
         Raises:
-            WorkflowFailedError, WorkflowCancelledError, SerializationError: see
-                :meth:`ChildHandle.result`.
-            Everything that :meth:`start_child` raises.
+            WorkflowFailedError, WorkflowCancelledError: how it ended; see ``ChildHandle.result``.
+            DuplicateKeyError, StorageCorruptError, UnknownWorkflowError, DefinitionError,
+                InvalidArgumentsError, SerializationError, PayloadTooLargeError,
+                InvalidInputError, NonDeterminismError, ContextMisuseError: see
+                :meth:`start_child`.
 
         Cancelled, it cancels the child and ends when that has ended, as :meth:`run` does with a
         task; an abandoned child is left alone.

@@ -347,12 +347,13 @@ class Runtime(Correspondence):
         Of a quarantined one the crash count is forgotten, and its journal is replayed as it
         stands; but a rollback handler that was out of retries runs again. Of a failed one, the task
         failure that was fatal is voided with everything that came after it (kept for the history);
-        what was recorded before is not repeated.
+        what was recorded before is not repeated. If that was the failure of a child, the child
+        goes on first, and is waited for again.
 
         Raises:
             NotFoundError: there is no such workflow.
             InvalidTransitionError: it is neither failed nor quarantined; or it has failed, and
-                what it did was rolled back.
+                what it did, or what its child did, was rolled back.
             UnknownWorkflowError: its code is not registered.
             RuntimeClosedError: the runtime is closing.
             StorageUnavailableError, OutcomeUnknownError: see their docs.

@@ -35,6 +35,7 @@ from claw_actors.errors import (
     DuplicateKeyError,
     InvalidArgumentsError,
     InvalidInputError,
+    NotFoundError,
     SerializationError,
     StorageCorruptError,
     UnknownWorkflowError,
@@ -907,8 +908,8 @@ async def test_a_child_may_be_retried_before_its_parent(open_claw_runtime, stora
         assert await handle.result() == 1
 
 
-@pytest.mark.parametrize("deleted", [True, False])
-async def test_a_parent_whose_child_cannot_go_on_fails_again(open_claw_runtime, storage, deleted):
+@pytest.mark.parametrize("what", ["cancelled", "deleted", "replaced"])
+async def test_a_parent_whose_child_cannot_go_on_fails_again(open_claw_runtime, storage, what):
     """It was cancelled, or is gone: the parent is told of its end once more, and does not hang."""
 
     @workflow
@@ -922,9 +923,11 @@ async def test_a_parent_whose_child_cannot_go_on_fails_again(open_claw_runtime, 
         for _ in range(2):
             with pytest.raises(WorkflowFailedError, match="workflow 'c' was cancelled: enough"):
                 await handle.result()
-            if deleted:
-                with contextlib.suppress(ClawError):
-                    await runtime.delete("c")
+            if what != "cancelled":
+                with contextlib.suppress(NotFoundError):
+                    await runtime.delete("c", force=True)
+            if what == "replaced":  # another workflow has its id by now
+                await runtime.start(linger, id="c")
             await handle.retry()
             await wait_all_tasks_blocked()
 
