@@ -143,7 +143,7 @@ class FakeDisk(Backend):
         self.sync()
         if point and point.when is When.INSIDE:
             self.is_dead = True
-            for pk in [pk for pk in self.acknowledged if not self._working._table.get_visible(pk)]:
+            for pk in [pk for pk in self.acknowledged if self._run_of(pk) is None]:
                 del self.acknowledged[pk]  # it was deleted, though nobody will be told
             raise OutcomeUnknownError(self.where, "died inside the commit")
         self._acknowledge(group, results)
@@ -186,9 +186,14 @@ class FakeDisk(Backend):
             self._note(answer.pk, answer.n)
 
     def _note(self, pk: int, n: int) -> None:
-        record = self._working._table.get(pk)
-        if record is not None:  # else it was deleted in the same group
-            self.acknowledged[pk] = (record.row.run, n)
+        run = self._run_of(pk)
+        if run is not None:  # else it was deleted in the same group
+            self.acknowledged[pk] = (run, n)
+
+    def _run_of(self, pk: int) -> int | None:
+        """Look past the backend's face, which would read the whole journal for it."""
+        record = self._working._table.get_visible(pk)  # pyright: ignore[reportPrivateUsage]
+        return None if record is None else record.row.run
 
     def tidy(self) -> None:
         """Do nothing: there is no space to give back."""

@@ -7,7 +7,16 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from claw_actors import Context, MemoryStorage, Restart, Retry, Status, task, workflow
+from claw_actors import (
+    Context,
+    MemoryStorage,
+    Restart,
+    Retry,
+    RuntimeConfig,
+    Status,
+    task,
+    workflow,
+)
 from claw_actors._core.journal import EntryKind
 from claw_actors.errors import (
     InvalidInputError,
@@ -438,3 +447,59 @@ async def test_one_without_its_code_is_not_resumed(open_claw_runtime, storage):
             await runtime.resume("a")
         assert await runtime.status("a") is Status.PAUSED
         await runtime.pause("a")
+
+
+@pytest.mark.parametrize("ticks", [*range(0, 24, 2), 40])
+async def test_one_that_is_just_leaving_memory_is_paused_and_comes_back(
+    open_claw_runtime, storage, ticks
+):
+    """At whatever moment of its passivation; a message that comes meanwhile is not lost."""
+
+    @workflow
+    async def listening(ctx: Context) -> list[int]:
+        return [await ctx.receive("t", int), await ctx.receive("t", int)]
+
+    config = RuntimeConfig(idle_after=1.0)
+    async with open_claw_runtime(storage, workflows=[listening], config=config) as runtime:
+        handle = await runtime.start(listening, id="a")
+        await trio.sleep(1.0)
+        for _ in range(ticks):
+            await trio.lowlevel.checkpoint()
+        await handle.pause()
+        await handle.send("t", 1)
+        await trio.sleep(50)
+        assert (await handle.status(), runtime.statistics().active) == (Status.PAUSED, 0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(handle.resume)
+            nursery.start_soon(handle.send, "t", 2)
+        assert await handle.result() == [1, 2]
+        assert runtime.statistics().crashes == 0
+
+
+async def test_one_that_waits_for_a_message_without_being_in_memory_is_paused(
+    open_claw_runtime, storage
+):
+    """And terminated, and continued, as any other."""
+
+    @workflow
+    async def listening(ctx: Context, n: int) -> int:
+        got = await ctx.receive("t", int)
+        if n < 3:
+            await ctx.continue_as_new(n + 1)
+        return got
+
+    config = RuntimeConfig(idle_after=1.0)
+    async with open_claw_runtime(storage, workflows=[listening], config=config) as runtime:
+        for id in ("a", "b"):
+            await runtime.start(listening, 1, id=id)
+        await trio.sleep(50)
+        assert runtime.statistics().active == 0
+        await runtime.terminate("b")
+        await runtime.pause("a")
+        for n in range(3):
+            await runtime.send("a", "t", n)
+            await trio.sleep(50)
+        assert await runtime.status("a") is Status.PAUSED
+        await runtime.resume("a")
+        assert await runtime.result("a") == 2
+        assert await runtime.status("b") is Status.CANCELLED
