@@ -11,7 +11,7 @@ import hashlib
 
 from .journal import MESSAGE_OP, Entry
 
-__all__ = ["is_reserved", "reply_key", "request_op"]
+__all__ = ["is_reserved", "reply_key", "reply_to", "request_op"]
 
 REQUEST = "/ask/"
 REPLY = "/reply/"
@@ -27,6 +27,11 @@ def request_op(key: str) -> str:
 def reply_key(message: Entry) -> str | None:
     """Return the key of the value that is the reply to a message; ``None`` if nobody asked."""
     return None if message.op == MESSAGE_OP else REPLY + message.op.removeprefix(REQUEST)
+
+
+def reply_to(key: str) -> str:
+    """Return the key of the value that is the reply to the request with this idempotency key."""
+    return REPLY + request_op(key).removeprefix(REQUEST)
 
 
 def is_reserved(key: str) -> bool:

@@ -193,6 +193,26 @@ class Correspondence:
         data = await self._wait_for(id, cast("str", reply_key(request)))
         return decode_reply(self._codec, data, type, f"reply to {topic!r} of workflow {id!r}")
 
+    async def request(self, id: str, topic: str, payload: object, *, idempotency_key: str) -> None:
+        """Send a request to a workflow, and do not wait for its reply.
+
+        It is durable when this returns. Whoever calls :meth:`ask` with the same key gets the reply.
+
+        Args:
+            id, topic, payload: as for :meth:`send`.
+            idempotency_key: as for :meth:`ask`.
+
+        Raises:
+            NotFoundError, WorkflowClosedError, SerializationError, PayloadTooLargeError,
+                InvalidInputError, RuntimeClosedError, StorageUnavailableError,
+                OutcomeUnknownError: see :meth:`send`.
+
+        Cancelled means not sent.
+        """
+        check_printable("idempotency_key", idempotency_key)
+        op = request_op(idempotency_key)
+        await self._submit(id, topic, payload, op, op)
+
     # -- of it --------------------------------------------------------------------------------------
 
     @overload

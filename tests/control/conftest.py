@@ -68,6 +68,9 @@ class FakeOperator:
     async def send(self, id, topic, payload, *, idempotency_key=None):
         await self._do("send", id, topic, payload, idempotency_key)
 
+    async def request(self, id, topic, payload, *, idempotency_key):
+        await self._do("request", id, topic, payload, idempotency_key)
+
 
 @attrs.define
 class Talk:

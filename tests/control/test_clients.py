@@ -22,7 +22,7 @@ from claw_actors import (
     task,
     workflow,
 )
-from claw_actors._runtime.control import owner
+from claw_actors._runtime.control import owner, visit
 from claw_actors._runtime.control.address import connect
 from claw_actors._runtime.control.requests import Cancel
 from claw_actors._runtime.control.server import ControlServer
@@ -55,7 +55,16 @@ async def crash(ctx: Context) -> None:
     raise ValueError("broken")
 
 
-WORKFLOWS = [ship, fail, crash]
+@workflow
+async def sell(ctx: Context) -> str:
+    """Show something, and answer a question."""
+    ctx.set_value("stock", {"shoes": 2})
+    question = await ctx.receive_request("may-i", int)
+    question.reply(question.payload + 1)
+    return "sold"
+
+
+WORKFLOWS = [ship, fail, crash, sell]
 
 
 @pytest.fixture
@@ -234,6 +243,75 @@ async def test_results_can_be_waited_for(place):
         with trio.move_on_after(0.2) as scope:
             await client.result("running")
         assert scope.cancelled_caught
+
+
+# -- values and replies -------------------------------------------------------------------------
+
+
+async def test_values_are_read_beside_the_owner_and_after_it(place):
+    """Without anybody's help; those of replies are nobody's business."""
+    async with runtime_on(place) as runtime, open_client(place) as client:
+        await runtime.start(sell, id="a")
+        assert await client.wait_value("a", "stock") == {"shoes": 2}
+        assert await client.ask("a", "may-i", 1) == 2
+        assert await client.result("a") == "sold"
+    async with open_client(place) as client:
+        assert await client.value("a", "stock") == {"shoes": 2}
+        assert await client.values("a") == {"stock": {"shoes": 2}}
+        with pytest.raises(errors.NotFoundError) as missing:
+            await client.value("a", "colour")
+        assert (missing.value.kind, missing.value.id) == ("value", "colour")
+        with pytest.raises(errors.InvalidInputError):
+            await client.value("a", "")
+        with pytest.raises(errors.WorkflowClosedError):
+            await client.wait_value("a", "colour")
+
+
+async def test_a_question_may_be_asked_before_anybody_runs(place):
+    """The visit stores it, and the answer comes with the next owner; the same key, the same answer."""
+    async with runtime_on(place) as runtime:
+        await runtime.start(sell, id="a")
+        await runtime.wait_value("a", "stock")
+    answers = []
+    async with open_client(place) as client:
+
+        async def ask():
+            answers.append(await client.ask("a", "may-i", 41, idempotency_key="k"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await trio.sleep(0.5)
+            async with runtime_on(place) as runtime:
+                assert await runtime.result("a") == "sold"
+        await ask()
+        assert answers == [42, 42]
+        with pytest.raises(errors.InvalidInputError):
+            await client.ask("a", "may-i", 1, idempotency_key="")
+    async with runtime_on(place) as runtime:
+        assert await runtime.ask("a", "may-i", 41, int, idempotency_key="k") == 42
+
+
+async def test_a_question_of_the_wrong_type_is_refused_by_the_workflow(place):
+    """As it is for those who ask the runtime."""
+    async with runtime_on(place) as runtime, open_client(place) as client:
+        await runtime.start(sell, id="a")
+        with pytest.raises(errors.RequestRefusedError):
+            await client.ask("a", "may-i", "please")
+
+
+async def test_who_waits_for_a_parked_workflow_is_told(place):
+    """It will not answer."""
+    async with runtime_on(place) as runtime, open_client(place) as client:
+        handle = await runtime.start(crash, id="a")
+        with pytest.raises(errors.WorkflowQuarantinedError):
+            await handle.result()
+        with pytest.raises(errors.WorkflowQuarantinedError):
+            await client.wait_value("a", "stock")
+
+
+async def test_a_visitor_sees_no_change():
+    """Nothing but itself happens while it is there."""
+    assert not visit._Nobody().value_change_of("a").is_set()
 
 
 # -- owners that cannot be asked ----------------------------------------------------------------

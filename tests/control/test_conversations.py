@@ -33,6 +33,11 @@ pytestmark = pytest.mark.usefixtures("claw_environment")
             {"id": "a", "topic": "t", "payload": {"x": [1]}, "idempotency_key": "k"},
             ("send", "a", "t", {"x": [1]}, "k"),
         ),
+        (
+            "request",
+            {"id": "a", "topic": "t", "payload": None, "idempotency_key": "k"},
+            ("request", "a", "t", None, "k"),
+        ),
     ],
 )
 async def test_each_operation_is_done_and_answered(connect, operator, op, arguments, done):

@@ -17,7 +17,7 @@ import attrs
 from claw_actors import SQLiteStorage
 from claw_actors.errors import ClawError
 
-NOT_COPIED = (".lock", "-shm")
+NOT_COPIED = (".lock", ".sock", "-shm")
 
 
 @attrs.frozen

@@ -7,23 +7,28 @@ import os
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, cast
 
 import trio
 
 from ..._core.failures import ErrorRecord
 from ..._core.lifecycle import Status
+from ..._core.requests import is_reserved, reply_to
 from ...errors import (
+    NotFoundError,
     WorkflowCancelledError,
+    WorkflowClosedError,
     WorkflowFailedError,
     WorkflowQuarantinedError,
 )
 from ...storage.codec import MAX_PAYLOAD_BYTES, Codec
 from ...storage.model import JSON, TaskState, WorkflowFilter, WorkflowPage, WorkflowState
-from ...storage.opening import look_on
+from ...storage.opening import Sight, look_on
 from ...storage.reading import StorageReads
+from ...storage.validation import check_printable
+from ..replies import decode_reply
 from .courier import Courier
-from .requests import Cancel, Delete, Fork, Pause, Resume, Retry, SendTo, Terminate
+from .requests import Cancel, Delete, Fork, Pause, RequestOf, Resume, Retry, SendTo, Terminate
 
 __all__ = ["Client", "open_client"]
 
@@ -52,8 +57,9 @@ class Client:
     Cancelled while it acts, what was asked for may or may not be done.
     """
 
-    def __init__(self, reads: StorageReads, courier: Courier) -> None:
-        self._reads = reads
+    def __init__(self, sight: Sight, courier: Courier) -> None:
+        self._sight = sight
+        self._reads = StorageReads(sight, courier.codec)
         self._courier = courier
 
     def __repr__(self) -> str:
@@ -111,6 +117,63 @@ class Client:
                     await trio.sleep(pause_s)
                     pause_s = min(2 * pause_s, _LAST_LOOK_S)
 
+    async def value(self, id: str, key: str) -> JSON:
+        """Return what a workflow shows of itself, as it was set last; also after its end.
+
+        Raises:
+            NotFoundError: there is no such workflow, or it has not set that value.
+        """
+        check_printable("key", key)
+        value = await self._sight.read(self._sight.backend.get_value, id, key)
+        if value is None:
+            raise NotFoundError("value", key)
+        return self._decode(id, key, value)
+
+    async def values(self, id: str) -> dict[str, JSON]:
+        """Return all that a workflow shows of itself, by key.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+        """
+        found = await self._sight.read(self._sight.backend.list_values, id)
+        return {
+            one.key: self._decode(id, one.key, one.value)
+            for one in found
+            if not is_reserved(one.key)
+        }
+
+    async def wait_value(self, id: str, key: str) -> JSON:
+        """Wait until a workflow has set a value, and return it; it waits as :meth:`result` does.
+
+        Raises:
+            WorkflowClosedError: it has ended without.
+            WorkflowQuarantinedError: it is parked.
+            NotFoundError: there is no such workflow, or none any more.
+
+        Cancelled, only the waiting ends.
+        """
+        check_printable("key", key)
+        return self._decode(id, key, await self._wait_for(id, key))
+
+    async def _wait_for(self, id: str, key: str) -> bytes:
+        pause_s = _FIRST_LOOK_S
+        while True:
+            state = await self.get(id)
+            # In this order: what an ended workflow has not set by now, it never will.
+            value = await self._sight.read(self._sight.backend.get_value, id, key)
+            if value is not None:
+                return value
+            if state.status.is_terminal:
+                raise WorkflowClosedError(id, state.status)
+            if state.status is Status.QUARANTINED:
+                raise WorkflowQuarantinedError(id, state.reason)
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LAST_LOOK_S)
+
+    def _decode(self, id: str, key: str, value: bytes) -> JSON:
+        what = f"value {key!r} of workflow {id!r}"
+        return cast("JSON", self._courier.codec.decode(value, object, what))
+
     # -- acting ---------------------------------------------------------------------------------
 
     async def send(
@@ -121,9 +184,34 @@ class Client:
         It is sent with a key in any case. So if its owner dies before it answers, it is sent again,
         and yet taken once.
         """
-        plain = json.loads(self._courier.codec.encode_sent(payload, f"message {topic!r}"))
-        key = f"client-{uuid.uuid4()}" if idempotency_key is None else idempotency_key
-        await self._courier.bring(SendTo(id, topic, plain, key), repeatable=True)
+        key = _new_key() if idempotency_key is None else idempotency_key
+        await self._courier.bring(
+            SendTo(id, topic, self._plain(topic, payload), key), repeatable=True
+        )
+
+    async def ask(
+        self, id: str, topic: str, payload: object, *, idempotency_key: str | None = None
+    ) -> JSON:
+        """Send a request to a workflow, and wait for its reply; see ``Runtime.ask``.
+
+        It waits as :meth:`result` does, for a runtime that runs the workflow, too, if there is none.
+
+        Raises:
+            WorkflowClosedError, WorkflowQuarantinedError: it has ended or is parked, without a
+                reply.
+            RequestRefusedError: the payload is not what the workflow asked for.
+        """
+        key = _new_key() if idempotency_key is None else idempotency_key
+        check_printable("idempotency_key", key)
+        await self._courier.bring(
+            RequestOf(id, topic, self._plain(topic, payload), key), repeatable=True
+        )
+        reply = await self._wait_for(id, reply_to(key))
+        what = f"reply to {topic!r} of workflow {id!r}"
+        return cast("JSON", decode_reply(self._courier.codec, reply, object, what))
+
+    def _plain(self, topic: str, payload: object) -> object:
+        return json.loads(self._courier.codec.encode_sent(payload, f"message {topic!r}"))
 
     async def cancel(self, id: str, reason: str | None = None) -> None:
         """Ask a workflow to cancel itself; see ``Runtime.cancel``."""
@@ -168,6 +256,10 @@ class Client:
         await self._courier.bring(Delete(id, force))
 
 
+def _new_key() -> str:
+    return f"client-{uuid.uuid4()}"
+
+
 @asynccontextmanager
 async def open_client(
     path: str | os.PathLike[str],
@@ -199,4 +291,4 @@ async def open_client(
         timeout=timeout,
     )
     await sight.read(sight.backend.check)
-    yield Client(StorageReads(sight, codec), courier)
+    yield Client(sight, courier)

@@ -21,6 +21,7 @@ __all__ = [
     "Operator",
     "Pause",
     "Request",
+    "RequestOf",
     "Resume",
     "Retry",
     "SendTo",
@@ -94,7 +95,19 @@ class SendTo:
     idempotency_key: str
 
 
-Request: TypeAlias = Cancel | Terminate | Pause | Resume | Retry | Fork | Delete | SendTo
+@attrs.frozen
+class RequestOf:
+    """``Runtime.request``: the reply is a value of the workflow, which the client looks for."""
+
+    id: str = attrs.field(validator=check_id)
+    topic: str
+    payload: object
+    idempotency_key: str
+
+
+Request: TypeAlias = (
+    Cancel | Terminate | Pause | Resume | Retry | Fork | Delete | SendTo | RequestOf
+)
 
 REQUESTS: Final[dict[str, type[Request]]] = {
     "cancel": Cancel,
@@ -105,6 +118,7 @@ REQUESTS: Final[dict[str, type[Request]]] = {
     "fork": Fork,
     "delete": Delete,
     "send": SendTo,
+    "request": RequestOf,
 }
 """By the name that stands for them on the wire."""
 
@@ -148,6 +162,10 @@ class Operator(Protocol):
         """Send a message to a workflow."""
         ...
 
+    async def request(self, id: str, topic: str, payload: object, *, idempotency_key: str) -> None:
+        """Send a request to a workflow, and do not wait for its reply."""
+        ...
+
 
 async def perform(operator: Operator, request: Request) -> Plain:
     """Do what was asked for, and return what is to be answered.
@@ -172,6 +190,8 @@ async def perform(operator: Operator, request: Request) -> Plain:
             await operator.delete(id, force=force)
         case SendTo(id, topic, payload, key):
             await operator.send(id, topic, payload, idempotency_key=key)
+        case RequestOf(id, topic, payload, key):
+            await operator.request(id, topic, payload, idempotency_key=key)
         case _:
             assert_never(request)
     return None

@@ -50,9 +50,9 @@ class _Nobody:
     def changed(self, id: str) -> None:
         """Nobody waits."""
 
-    def value_change_of(self, id: str) -> trio.Event:
-        """Nobody waits, so nobody asks for this."""
-        raise NotImplementedError
+    def value_change_of(self, id: str) -> trio.Event:  # noqa: ARG002
+        """A visitor does not wait, and sees no change."""
+        return trio.Event()
 
 
 class _Visitor(Lifecycle):
@@ -69,6 +69,10 @@ class _Visitor(Lifecycle):
     ) -> None:
         """Send a message; the next owner delivers it."""
         await self._messages.send(id, topic, payload, idempotency_key=idempotency_key)
+
+    async def request(self, id: str, topic: str, payload: object, *, idempotency_key: str) -> None:
+        """Send a request; the next owner delivers it."""
+        await self._messages.request(id, topic, payload, idempotency_key=idempotency_key)
 
 
 async def visit(path: str, request: Request, codec: Codec) -> Plain:
