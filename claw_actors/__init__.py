@@ -12,6 +12,7 @@ The map of the library:
 - ``actors``: actors and their supervision, useful by themselves; ``open_supervisor``, ``Actor``.
 - ``_core``: the decisions, pure: journal, replay, lifecycle, retry and restart.
 - ``testing``: for those who test workflows, or write a backend.
+- ``configuration``: settings from a file, the environment and arguments; ``load_config``.
 - ``errors``: every exception, one flat family.
 """
 
@@ -49,6 +50,10 @@ from .actors import SupervisorSpec as SupervisorSpec
 from .actors import open_supervisor as open_supervisor
 from .actors import service as service
 from .actors import stop_on_signals as stop_on_signals
+from .configuration import Config as Config
+from .configuration import SQLiteConfig as SQLiteConfig
+from .configuration import StorageConfig as StorageConfig
+from .configuration import load_config as load_config
 from .definitions import Restart as Restart
 from .definitions import Retry as Retry
 from .definitions import Task as Task
@@ -88,6 +93,7 @@ __all__ = [
     "ChildSpec",
     "ClawError",
     "Client",
+    "Config",
     "Connection",
     "Context",
     "Cursor",
@@ -109,10 +115,12 @@ __all__ = [
     "Runtime",
     "RuntimeConfig",
     "RuntimeStatistics",
+    "SQLiteConfig",
     "SQLiteStorage",
     "Semaphore",
     "Status",
     "Storage",
+    "StorageConfig",
     "Supervisor",
     "SupervisorSpec",
     "Task",
@@ -129,6 +137,7 @@ __all__ = [
     "actors",
     "back_up",
     "errors",
+    "load_config",
     "open_client",
     "open_runtime",
     "open_storage",

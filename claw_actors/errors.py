@@ -22,6 +22,7 @@ __all__ = [
     "ChildRunningError",
     "ChildStartError",
     "ClawError",
+    "ConfigurationError",
     "ContextMisuseError",
     "ControlRefusedError",
     "DeadlineExceededError",
@@ -299,6 +300,30 @@ class InvalidInputError(ClawError):
         super().__init__(f"{field} {text if len(text) <= 200 else text[:200] + '…'}: {allowed}")
         self.field = field
         self.value = text
+        self.allowed = allowed
+
+
+class ConfigurationError(ClawError):
+    """A setting cannot be what it is set to, or a file of settings cannot be read.
+
+    Attributes:
+        source: the file, ``the environment`` or ``the arguments``.
+        key: what the source calls the setting; ``None`` if the whole file is meant.
+        value: what was given, as text; ``None`` if the whole file is meant.
+        allowed: what would be acceptable; of a file, what is wrong with it.
+    """
+
+    def __init__(self, source: str, key: str | None, value: object, allowed: str) -> None:
+        if key is None:
+            super().__init__(f"{source}: {allowed}")
+            self.value = None
+        else:
+            text = repr(value)
+            text = text if len(text) <= 200 else text[:200] + "…"
+            super().__init__(f"{source}: {key} = {text}: {allowed}")
+            self.value = text
+        self.source = source
+        self.key = key
         self.allowed = allowed
 
 

@@ -84,7 +84,9 @@ MAP = {
         {"_core", "actors", "errors"}, {*TRIO, "cattrs", "sqlite_utils"}, sql=True, backends=True
     ),
     "_runtime": Room(INNER - {"_runtime"}, {*TRIO, "cattrs"}),
-    DOOR: Room(INNER, NOTHING, backends=True),
+    # It makes what others only hold: a backend, from settings.
+    "configuration": Room({"_runtime", "errors", "storage"}, {"attrs"}, backends=True),
+    DOOR: Room({*INNER, "configuration"}, NOTHING, backends=True),
     # What tests stand on looks behind every wall. Nothing of the package stands on it.
     "testing": Room(
         {*INNER, DOOR},

@@ -85,6 +85,7 @@ EXAMPLES = [
     (errors.ForeignAwaitError("app.py:7 in pay"), "app.py:7 in pay; put it into a @task"),
     (errors.JournalLimitError("order-1", 50_000), "limit of 50,000 entries; raise max_journal"),
     (errors.ContextMisuseError("ctx in a task body"), "ctx in a task body"),
+    (errors.ConfigurationError("claw.toml", "runtime.grace", "x", "a number"), "grace = 'x': a n"),
     (errors.InstanceSealed("shutdown"), "(shutdown); nothing is recorded"),
     (errors.RestartLimitExceededError("", [CRASH]), "'/' gave up after 1 crashes; the last was"),
     (errors.RestartLimitExceededError("pool", [CRASH, ENDED]), "child 'worker': it ended"),
