@@ -395,12 +395,7 @@ class Sequencer:
     def _post_note(
         self, note: Entry, *, values: Values, dead_letters: tuple[DeadLetter, ...] = ()
     ) -> None:
-        write = self.writes.advance(
-            entries=(note,),
-            values=values,
-            dead_letters=dead_letters,
-            with_notes=not self.replaying,
-        )
+        write = self.writes.advance(entries=(note,), values=values, dead_letters=dead_letters)
         self.writes.post(write, self.writes.settle)
 
     def open_operations(self) -> list[Operation]:

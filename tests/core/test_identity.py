@@ -12,7 +12,9 @@ from claw_actors._core.identity import (
     digest,
     idempotency_key,
     is_valid_name,
+    send_key,
 )
+from claw_actors.storage.validation import check_key
 
 
 def test_names_are_counted_by_occurrence():
@@ -82,3 +84,13 @@ def test_digests_are_frozen():
     """They are stored beside each task: 16 bytes."""
     assert digest(b"").hex() == "cae66941d9efbd404e4d88758ea67670"
     assert digest(b'{"order":1}').hex() == "9b48fbada54062baef845f6ec345b1c5"
+
+
+def test_a_message_has_a_key_of_its_own_that_any_receiver_takes():
+    """Whatever the length of what it is made of; the same again when it is sent again."""
+    long = "x" * 10_000
+    keys = {send_key(id, run, op) for id in ("a", long) for run in ("r", "s") for op in ("o", long)}
+    assert len(keys) == 8
+    assert send_key("a", "r", "o") in keys
+    for key in keys:
+        check_key(None, None, key)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from claw_actors._core.journal import Entry, EntryKind, EntryStatus, message
+from claw_actors._core.journal import (
+    DEAD_LETTER_OP,
+    REPLY_OP,
+    Entry,
+    EntryKind,
+    EntryStatus,
+    message,
+    note_about,
+)
 from claw_actors._core.replay import Asked, Mismatch, compare, describe_entry, read_past
 
 START = Entry("", "start", EntryKind.START, EntryStatus.OK, 0.0, value=b"{}")
@@ -33,6 +41,27 @@ def test_messages_are_delivered_in_their_place_and_asked_for_by_nobody():
     sent = [attrs.evolve(message("topic", 1.0, b"1"), n=n) for n in (1, 2)]
     past = read_past([START, *sent])
     assert (list(past.entries), past.by_op, past.last_n) == (sent, {}, 2)
+
+
+def test_notes_about_messages_are_not_delivered_but_known():
+    """Which messages are dead letters, and which requests have their reply."""
+    sent = [attrs.evolve(message("topic", 1.0, b"1"), n=n) for n in (1, 2, 3)]
+    notes = [
+        attrs.evolve(note_about(op, about, 2.0, 1), n=n)
+        for n, (op, about) in enumerate(((DEAD_LETTER_OP, 1), (REPLY_OP, 3)), start=4)
+    ]
+    past = read_past([START, *sent, *notes])
+    assert (list(past.entries), past.by_op, past.last_n) == (sent, {}, 5)
+    assert (past.put_aside, past.answered) == ({1}, {3})
+
+
+def test_what_was_done_with_a_message_is_not_undone_by_a_retry():
+    """Its sender may have been told, so the notes outlive a void that names an earlier entry."""
+    sent = attrs.evolve(message("topic", 1.0, b"1"), n=2)
+    note = attrs.evolve(note_about(REPLY_OP, 2, 2.0, 1), n=3)
+    void = attrs.evolve(VOID, ref=1, n=4)
+    past = read_past([START, CHARGE, sent, note, void])
+    assert (list(past.entries), past.answered) == ([sent], {2})
 
 
 def test_voided_entries_are_no_past():

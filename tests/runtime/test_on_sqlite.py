@@ -215,3 +215,35 @@ async def test_many_run_at_once(place):
     # Now they are all counted: a result may be read before its commit has been answered.
     assert runtime.statistics().storage.operations >= 30 * 4
     assert results == [[n * n, (n + 1) ** 2] for n in range(30)]
+
+
+async def test_messages_requests_and_values_outlive_the_process(place):
+    """On a file, with threads: sent while no code is there, answered in the next opening."""
+
+    @workflow
+    async def serve(ctx: Context) -> int:
+        ctx.set_value("state", "open")
+        number = await ctx.receive("number", int)
+        await ctx.send(ctx.workflow_id, "self", number)
+        request = await ctx.receive_request("ask", int)
+        request.reply(request.payload + await ctx.receive("self", int))
+        ctx.set_value("state", "answered")
+        return number
+
+    async with open_runtime(place, workflows=[serve]) as runtime:
+        handle = await runtime.start(serve, id="a")
+        assert await handle.wait_value("state", str) == "open"
+    async with open_runtime(place) as runtime:
+        await runtime.send("a", "number", "none", idempotency_key="k")
+        await runtime.send("a", "number", "none", idempotency_key="k")
+        await runtime.send("a", "number", 7)
+    async with open_runtime(place, workflows=[serve]) as runtime:
+        assert await runtime.ask("a", "ask", 1, int, idempotency_key="q") == 8
+        assert await runtime.result("a") == 7
+    async with open_runtime(place) as runtime:
+        assert await runtime.ask("a", "ask", 1, int, idempotency_key="q") == 8
+        assert await runtime.values("a") == {"state": "answered"}
+        [letter] = await runtime.dead_letters("a")
+        assert (letter.topic, letter.payload) == ("number", "none")
+        with pytest.raises(WorkflowClosedError):
+            await runtime.send("a", "number", 8)

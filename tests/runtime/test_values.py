@@ -7,7 +7,15 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from claw_actors import Context, MemoryStorage, Restart, TaskFailedError, task, workflow
+from claw_actors import (
+    Context,
+    MemoryStorage,
+    Restart,
+    RuntimeConfig,
+    TaskFailedError,
+    task,
+    workflow,
+)
 from claw_actors.errors import (
     ContextMisuseError,
     InstanceSealed,
@@ -191,7 +199,9 @@ async def test_a_replay_does_not_show_the_past_again(open_claw_runtime, storage,
         return commit(group)
 
     monkeypatch.setattr(storage, "commit", looking)
-    async with open_claw_runtime(storage, workflows=[run]) as runtime:
+    # It is healthy at once, and that is written in the middle of the replay.
+    config = RuntimeConfig(healthy_after=0)
+    async with open_claw_runtime(storage, workflows=[run], config=config) as runtime:
         await trio.sleep(100)
         assert await runtime.value("a", "x") == 199
     assert set(shown) == {b"199"}
