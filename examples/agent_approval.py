@@ -14,19 +14,18 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import logging
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import attrs
 import trio
 from _agent_trial import ProcessFailedError, judge, look, make_tree, report, run
 
-from claw_actors import Context, open_runtime, task, task_info, workflow
+from claw_actors import Context, open_client, open_runtime, task, task_info, workflow
 
 DAY_S = 86_400
 CHUNK_BYTES = 1_000_000
@@ -206,18 +205,19 @@ async def be_agents(directory: Path) -> None:
 
 async def be_human(directory: Path) -> None:
     """Read what one agent proposes, and approve most of it, while no agent lives."""
-    # It knows no workflows, so none runs here, and what is unfinished is left as it is.
-    logging.getLogger("claw_actors").setLevel(logging.CRITICAL)
-    async with open_runtime(directory / "agents.db") as runtime:
-        agent = await runtime.get("tidy-downloads")
-        proposal = await agent.value("proposal", tuple[Deletion, ...])
+    # A client runs nothing. If an agent lived, its process would be asked to take the answer; since
+    # none does, the client opens the database for that moment, and leaves the answer there.
+    async with open_client(directory / "agents.db") as client:
+        # What it reads is plain JSON: who answers need not have the agent's code.
+        shown = cast("list[dict[str, str]]", await client.value("tidy-downloads", "proposal"))
+        proposal = [Deletion(**one) for one in shown]
         for one in proposal:
             print(f"  {'keep  ' if is_dear(one) else 'delete'} {one.path} ({one.why})", flush=True)
         approved = tuple(one.path for one in proposal if not is_dear(one))
         # What was not proposed is not deleted, whatever is sent.
         approval = Approval("ada", (*approved, "programs/other.pdf"))
         for _ in range(2):  # a nervous click, twice: the key makes it one answer
-            await agent.send("approval", approval, idempotency_key="click-1")
+            await client.send("tidy-downloads", "approval", approval, idempotency_key="click-1")
 
 
 def is_dear(deletion: Deletion) -> bool:
