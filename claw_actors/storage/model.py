@@ -86,7 +86,8 @@ class WorkflowState:
     Attributes:
         id: 1 to 200 characters of ``A-Z a-z 0-9 . _ : -``.
         name, version: which code it runs.
-        status, reason: where it stands, and why (for cancelled, paused, quarantined).
+        status, reason: where it stands, and why (for cancelled, paused, quarantined; for one that
+            runs or waits, which of its children is quarantined).
         run: the generation, from 1.
         description: free text, at most 1,000 characters.
         metadata: labels to search by; at most 32, keys of 64 and values of 256 characters.

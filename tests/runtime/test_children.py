@@ -453,7 +453,10 @@ async def test_a_return_waits_for_children(open_claw_runtime, storage):
         assert await status_of(runtime, "cancelled") is Status.RUNNING
         assert await handle.result() == "done"
         assert await status_of(runtime, "waited") is Status.COMPLETED
-        with pytest.raises(WorkflowCancelledError, match="its parent has ended"):
+        with (
+            trio.fail_after(1_000),
+            pytest.raises(WorkflowCancelledError, match="its parent has ended"),
+        ):
             await runtime.result("cancelled")
         assert await status_of(runtime, "left") is Status.RUNNING
         assert (await runtime.result("left")).weight == 1
@@ -755,6 +758,34 @@ async def test_a_start_that_a_shutdown_cuts_short_has_happened_or_not(
     async with open_claw_runtime(storage, workflows=[run, pack]) as runtime:
         assert await runtime.result("a") == 1
         assert await ids_of(runtime, "a") == ["c"]
+
+
+async def test_a_recovery_in_the_middle_of_a_start_leaves_the_child_alone(
+    open_claw_runtime, storage, monkeypatch
+):
+    """What is durable and not yet answered is about to live: nobody else brings it to life."""
+    write = InlineExecutor.write
+
+    async def slow(self, fn, *args):
+        with trio.CancelScope(shield=True):
+            answer = await write(self, fn, *args)
+            await trio.sleep(1)
+            return answer
+
+    @workflow
+    async def run(ctx: Context) -> int:
+        await ctx.run(lasting, 5)
+        return (await ctx.run_child(pack, 1, id="c")).weight
+
+    async with open_claw_runtime(storage, workflows=[run, pack]) as runtime:
+        handle = await runtime.start(run, id="a")
+        monkeypatch.setattr(InlineExecutor, "write", slow)
+        await trio.sleep(6.5)
+        assert await status_of(runtime, "c") is Status.RUNNING
+        assert (await runtime.recover()).recovered == ()
+        with trio.fail_after(1_000):
+            assert await handle.result() == 1
+        assert (await runtime.storage.get_workflow("c")).life == 1
 
 
 async def test_a_child_that_cannot_be_read_is_an_outcome_of_asking_it(open_claw_runtime, tmp_path):
