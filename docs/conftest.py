@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from sybil import Document, Example, Region
 
-COMMAND_TIMEOUT_S = 60
+COMMAND_TIMEOUT_S = 300
+"""Only for what hangs: a machine may have much else to do."""
 
 
 def enter_empty_directory(namespace: dict[str, Any]) -> None:

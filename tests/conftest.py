@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import pytest
 
@@ -30,6 +31,7 @@ def tell(capsys: pytest.CaptureFixture[str]):
 
     def say(text: str) -> None:
         with capsys.disabled():
-            print(f"\n  {text}", end="", flush=True)
+            # Not stdout: one of several processes talks to pytest-xdist there.
+            print(f"\n  {text}", end="", flush=True, file=sys.stderr)
 
     return say

@@ -19,7 +19,7 @@ import trio.testing
 
 from claw_actors.actors import Actor, Backoff, ChildSpec, MailboxSpec, open_supervisor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 TRIES = 7
 MESSAGES = 5_000

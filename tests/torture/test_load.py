@@ -44,7 +44,7 @@ from .body import examine
 from .processes import KILLED, Lives, seen_soon, wait_until
 from .witness import Pen, What, count_lines, effect, pen, read_notes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 TRIES = 5
 HANG_S = 120.0

@@ -21,7 +21,7 @@ from .ledger import Ledger, Plan
 from .processes import KILLED, Lives, wait_until
 from .witness import Pen, What, count_lines, effect, pen, read_notes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 STEPS = 40
 STEP_S = 0.005
