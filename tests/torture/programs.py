@@ -48,6 +48,8 @@ from claw_actors._core.journal import (
     CANCEL_OP,
     DEAD_LETTER_OP,
     MESSAGE_OP,
+    PAUSE_OP,
+    RESUME_OP,
     Entry,
     EntryKind,
     effective,
@@ -439,6 +441,7 @@ class Life:
         closes: how likely it is to be closed and opened again, each time.
         downtime: seconds between the crash and the resumed run.
         passive: whether it leaves memory when it waits, sooner or later.
+        pauses: how likely an operator pauses it and resumes it, each time.
     """
 
     ops: list[Op]
@@ -449,6 +452,7 @@ class Life:
     closes: float = 0.0
     downtime: float = 0.0
     passive: bool = False
+    pauses: float = 0.0
     problems: list[str] = attrs.field(factory=list)
     trace: list[Op] = attrs.field(factory=list)
     marks: list[tuple[int, int]] = attrs.field(factory=list)
@@ -456,9 +460,11 @@ class Life:
     closed: int = 0
     lives: int = 0
     passivated: int = 0
+    paused: int = 0
     unwound: list[list[Op]] = attrs.field(factory=list)
     result: Op = ()
     is_loaded: bool = False
+    sequencer: Sequencer | None = None
     storage: MemoryStorage = attrs.field(factory=MemoryStorage)
     rng: random.Random = attrs.field(init=False)
 
@@ -491,8 +497,9 @@ class Life:
             consume(sequencer, entry)
 
         def sealed(sequencer, why, **options):
-            # What it does while it is unwound is no part of what it has done.
-            if sequencer.sealed is None:
+            # What it does while it is unwound is no part of what it has done. One that is sealed
+            # before its code has begun has done nothing.
+            if sequencer.sealed is None and sequencer is life.sequencer:
                 life.unwound.append(list(WORLDS[0].trace))
             seal(sequencer, why, **options)
 
@@ -548,6 +555,7 @@ class Life:
         async def start(ctx: Context) -> str:
             self.is_loaded = True
             self.lives += 1
+            self.sequencer = ctx._sequencer
             world = WORLDS[0] = World(self.rng)
             self.marks.clear()
             world.locks = [ctx.lock(), ctx.lock()]
@@ -564,6 +572,7 @@ class Life:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.cancel_late, runtime, wall)
             nursery.start_soon(self.send_all, runtime, wall)
+            nursery.start_soon(self.pause_now_and_then, runtime)
             with trio.CancelScope() as staying:
                 if self.rng.random() < self.closes:
                     staying.deadline = trio.current_time() + self.rng.choice([0, 0.5, 1, 2, 4])
@@ -594,6 +603,16 @@ class Life:
             except WorkflowClosedError:
                 return
 
+    async def pause_now_and_then(self, runtime: Runtime) -> None:
+        with suppress(WorkflowClosedError):
+            await runtime.resume("a")  # closed while it was paused
+            while self.rng.random() < self.pauses:
+                await trio.sleep(self.rng.choice([0, 0.5, 1, 2]))
+                await runtime.pause("a")
+                self.paused += 1
+                await trio.sleep(self.rng.choice([0, 0, 0.3, 3]))
+                await runtime.resume("a")
+
     async def outcome(self, runtime: Runtime) -> Op:
         try:
             return ("completed", await runtime.result("a"))
@@ -607,7 +626,8 @@ class Life:
     def check(self) -> None:
         own = [e for e in self.journal if e.kind is not EntryKind.MESSAGE]
         recorded = Counter((e.op, e.ref if e.kind is EntryKind.NOTE else None) for e in own)
-        del recorded[(CANCEL_OP, None)]
+        for often in (CANCEL_OP, PAUSE_OP, RESUME_OP):
+            del recorded[(often, None)]
         if twice := [op for op, count in recorded.items() if count > 1]:
             self.problems.append(f"recorded twice: {twice}")
         record = self.storage._table.find("a")
@@ -643,6 +663,7 @@ class Life:
             "cancel_at": self.cancel_at,
             "plan": self.plan,
             "passive": self.passive,
+            "pauses": self.pauses,
             **options,
         }
         return Life(self.ops, seed, self.journal[:kept], storage=self.cut(kept), **options).run()
@@ -669,6 +690,7 @@ class Tally:
         self.counts["lives"] += 1
         self.counts["closed in mid-life"] += life.closed
         self.counts["passivated"] += life.passivated
+        self.counts["paused"] += life.paused
         for problem in life.problems:
             self.problems.append(f"program {seed}, {what}: {problem}"[:1_500])
 
@@ -683,14 +705,26 @@ class Tally:
 
 
 def explore_program(
-    seed: int, tally: Tally, *, closes: float = 0.0, twice: float = 0.1, passive: bool = False
+    seed: int,
+    tally: Tally,
+    *,
+    closes: float = 0.0,
+    twice: float = 0.1,
+    passive: bool = False,
+    pauses: float = 0.0,
 ) -> None:
     """Run one random program, and resume it from every prefix of its journal."""
     rng = random.Random(seed)
     maker = Maker(rng, RESTFUL if passive else WEIGHT)
     ops, plan = maker.body(), maker.make_plan()
     cancel_at = rng.choice([2.0, 4.0, 7.0, *[LATEST_CANCEL_S] * 5])
-    options = {"plan": plan, "cancel_at": cancel_at, "closes": closes, "passive": passive}
+    options = {
+        "plan": plan,
+        "cancel_at": cancel_at,
+        "closes": closes,
+        "passive": passive,
+        "pauses": pauses,
+    }
     live = Life(ops, seed, **options).run()
     tally.add(seed, live, "live")
     tally.counts["programs"] += 1

@@ -27,11 +27,13 @@ def quiet():
     logging.disable(logging.NOTSET)
 
 
-def explored(first: int, count: int, *, closes: float = 0.0, passive: bool = False) -> Tally:
+def explored(
+    first: int, count: int, *, closes: float = 0.0, passive: bool = False, pauses: float = 0.0
+) -> Tally:
     """Explore some programs, each of them by its number."""
     tally = Tally()
     for seed in range(first, first + count):
-        explore_program(seed, tally, closes=closes, passive=passive)
+        explore_program(seed, tally, closes=closes, passive=passive, pauses=pauses)
     return tally
 
 
@@ -50,6 +52,14 @@ def test_a_replay_of_any_program_does_what_the_first_run_did(closes, passive):
     assert tally.counts["prefixes"] > 30
     assert (tally.counts["closed in mid-life"] > 10) == bool(closes)
     assert (tally.counts["passivated"] > 10) == passive
+
+
+@pytest.mark.parametrize("passive", [False, True])
+def test_a_program_that_is_paused_and_resumed_does_what_it_would_have_done(passive):
+    """At any moment, also while it leaves or comes: nothing runs twice, nothing is lost."""
+    tally = explored(300, 10, closes=0.2, passive=passive, pauses=0.7)
+    assert tally.problems == []
+    assert tally.counts["paused"] > 30
 
 
 @pytest.mark.slow
