@@ -22,11 +22,13 @@ from claw_actors import (
     task,
     workflow,
 )
+from claw_actors._core.journal import message
 from claw_actors._runtime.control import owner, visit
 from claw_actors._runtime.control.address import connect
 from claw_actors._runtime.control.requests import Cancel
 from claw_actors._runtime.control.server import ControlServer
 from claw_actors.storage.actor import StorageActor
+from claw_actors.storage.operations import Send
 from claw_actors.storage.sqlite import SQLiteStorage
 
 
@@ -364,6 +366,24 @@ async def test_two_visitors_take_turns(place):
     storage.close()
     notes = [entry.value for entry in loaded.entries if entry.value in (b"0", b"1", b"2", b"3")]
     assert sorted(notes) == [b"0", b"0", b"1", b"1", b"2", b"2", b"3", b"3"]
+
+
+@pytest.mark.parametrize("committed", [False, True])
+async def test_a_visitor_that_dies_leaves_all_of_it_or_nothing(place, committed):
+    """Killed before or after its commit, it has sent nothing, or what it was to send, once."""
+    async with runtime_on(place) as runtime:
+        await runtime.start(ship, 1, id="a")
+    visitor = SQLiteStorage.visiting(place)
+    visitor.open()
+    send = Send("a", message("go", 0.0, b"true"), "key")
+    if committed:
+        visitor.commit([send])
+    visitor.abandon()
+    async with runtime_on(place) as runtime, open_client(place) as client:
+        # Whoever did not hear of it sends it again.
+        await client.send("a", "go", True, idempotency_key="key")
+        assert runtime.statistics().sent == (0 if committed else 1)
+        assert await runtime.result("a") == 2
 
 
 async def test_a_runtime_that_opens_waits_for_a_visitor(place):

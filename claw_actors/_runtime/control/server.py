@@ -186,7 +186,8 @@ class ControlServer:
         except BaseException:
             # The server itself is being stopped. What is cancelled is not done, and may be asked
             # for again: of the next owner, or as a visitor. What is done is told.
-            await self._say_last(talk, _CLOSING if answer is None else answer)
+            last = _CLOSING if answer is None else answer
+            await self._say_last(talk, last)  # noqa: ASYNC102 - shielded, and short
             raise
         if answer is not None:
             return answer
