@@ -418,6 +418,8 @@ class StorageActor:
                     _log.warning("storage %s is available again", self.backend.where)
                 self._unavailable, pause_s = None, self._limits.first_pause_s
                 self._answer_group(group, results)
+                # Who has been answered may leave memory before the next group comes.
+                del group, results
 
     async def _wait_for_work(self) -> bool:
         if not self._queue and not self._closing and self._commits:
