@@ -171,6 +171,8 @@ class Cells:
         self._long_running = LongRunning(timers)
         self._threads = trio.CapacityLimiter(config.max_threads)
         self._births = Births(registry, codec, environment, self.coming, self.bear)
+        # Told of who has to be brought back after all, by id.
+        self.on_wanted: Callable[[str], None] = lambda id: None
         # Told of who has left memory because it only waits: by key and id, and how.
         self.on_left: Callable[[int, str, Left], None] = lambda pk, id, left: None
         self._idling = Idling(
@@ -183,6 +185,8 @@ class Cells:
         self._gone = trio.Event()
         self._cells: dict[str, _Cell] = {}
         self._coming: Counter[str] = Counter()
+        # Those that somebody wanted to bring back while they were coming.
+        self._asked_for: set[str] = set()
         # Who waits for an end, and who waits for what a workflow shows of itself.
         self._ends: Changes = Changes()
         self._values: Changes = Changes()
@@ -205,6 +209,11 @@ class Cells:
         finally:
             self._coming.subtract(held)
             self._coming = +self._coming  # without those at zero
+            for id in self._asked_for.intersection(held):
+                if id not in self._coming:
+                    self._asked_for.discard(id)
+                    if id not in self._cells:  # it has not come: perhaps it was there already
+                        self.on_wanted(id)
 
     def __len__(self) -> int:
         return len(self._cells)
@@ -470,6 +479,8 @@ class Cells:
         """
         if (cell := self._cells.get(id)) is not None:
             cell.look_again = True
+        elif id in self._coming:
+            self._asked_for.add(id)
         return id in self
 
     def hasten(self, reason: str, grace: float) -> None:

@@ -94,7 +94,7 @@ async def open_runtime(
         timers = Timers(environment.wall, environment.clock_check_s)
         cells = Cells(supervisor, actor, timers, registry, codec, config, environment)
         recovery = Recovery(actor, cells, timers, registry, config, environment)
-        cells.on_left = recovery.left
+        cells.on_left, cells.on_wanted = recovery.left, recovery.request
         runtime = Runtime(supervisor, actor, cells, recovery, registry, codec, environment)
         control = _control(runtime, actor.backend.socket_path, codec, config)
         actor.on_failure.append(lambda: cells.seal_all("storage failed"))

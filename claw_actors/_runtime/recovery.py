@@ -257,7 +257,7 @@ class Recovery:
         due_by: Mapping[str, float] = NOTHING_DUE,
     ) -> list[trio.Event]:
         """Claim these in one commit, read them, and let them run."""
-        rows = [row for row in rows if row.id is not None and row.id not in self._cells]
+        rows = [row for row in rows if row.id is not None and not self._cells.look_again(row.id)]
         with self._cells.coming([row.id for row in rows if row.id is not None]):
             lives = tuple((row.pk, row.life) for row in rows)
             claim = Claim(lives, self._environment.wall(), counted)

@@ -142,6 +142,25 @@ async def test_a_message_that_it_does_not_wait_for_does_not_keep_it(
         assert runtime.statistics().passivated == 2
 
 
+async def test_a_parent_leaves_while_its_child_runs_and_comes_back_for_its_end(
+    open_claw_runtime, storage
+):
+    """Without a time of its own; so does the child, and what is started by both survives."""
+
+    @workflow
+    async def parent(ctx: Context) -> float:
+        return await ctx.run_child(sleeper, 100)
+
+    config = RuntimeConfig(idle_after=1.0, max_active=1)
+    async with open_claw_runtime(storage, workflows=[parent, sleeper], config=config) as runtime:
+        handle = await runtime.start(parent, id="a")
+        await trio.sleep(50)
+        assert (active(runtime), (await handle.state()).wake_at) == (0, None)
+    async with open_claw_runtime(storage, workflows=[parent, sleeper], config=config) as runtime:
+        assert await runtime.result("a") == pytest.approx(100, abs=0.1)
+        assert trio.current_time() == pytest.approx(100, abs=0.1)
+
+
 async def test_clean_up_runs_and_records_nothing(open_claw_runtime, storage, journal_of, calls):
     """Each time that it leaves; its operations only raise."""
 
@@ -290,6 +309,31 @@ async def test_nothing_is_lost_that_comes_while_it_leaves(open_claw_runtime, sto
                 await handle.cancel("enough")
                 with pytest.raises(WorkflowCancelledError, match="enough"):
                     await handle.result()
+
+
+@pytest.mark.parametrize("ticks", range(10))
+async def test_nothing_is_lost_that_comes_while_somebody_starts_it_again(
+    open_claw_runtime, storage, ticks
+):
+    """Until storage says that it is there already, it might just be coming to life."""
+    async with open_claw_runtime(storage, workflows=[receiver], config=SOON) as runtime:
+        handle = await runtime.start(receiver, 2, id="a")
+        await trio.sleep(5)
+        with runtime._cells.coming(["a"]):
+            with runtime._cells.coming(["a", "b"]):
+                await handle.send("number", 1)
+                await trio.sleep(0.5)
+            await trio.sleep(0.5)
+            assert active(runtime) == 0
+        await trio.sleep(0.5)
+        assert active(runtime) == 1
+        await trio.sleep(5)
+        await handle.send("number", 2)
+        for _ in range(ticks):
+            await trio.lowlevel.checkpoint()
+        with runtime._cells.coming(["a"]):
+            await trio.sleep(0.1)
+        assert await handle.result() == [1, 2]
 
 
 @pytest.mark.parametrize("ticks", range(0, 40, 3))

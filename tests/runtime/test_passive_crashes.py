@@ -88,6 +88,21 @@ async def receives(ctx: Context) -> list[int]:
     return [first, second]
 
 
+@workflow
+async def naps(ctx: Context, n: int) -> int:
+    """Be somebody's child."""
+    await ctx.sleep(n)
+    return n
+
+
+@workflow
+async def parents(ctx: Context) -> list[int]:
+    """Wait for children that wait themselves."""
+    child = await ctx.start_child(naps, 30)
+    first = await ctx.run_child(naps, 10)
+    return [first, await child.result()]
+
+
 async def scenario_of(definition, runtime: Runtime) -> object:
     handle = await runtime.start(definition, id="one")
     with contextlib.suppress(errors.WorkflowClosedError):  # in an earlier life
@@ -105,7 +120,7 @@ async def scenario_of(definition, runtime: Runtime) -> object:
     return result, sorted(f"{task.id} {task.status}" for task in await handle.tasks())
 
 
-FEATURES = [sleeps, deadlines, cleans_up, undoes, receives]
+FEATURES = [sleeps, deadlines, cleans_up, undoes, receives, parents]
 
 
 @pytest.mark.parametrize("definition", FEATURES, ids=lambda one: one.name)
@@ -118,7 +133,7 @@ def test_what_waits_survives_every_crash(definition):
         passivated.append(runtime.statistics().passivated)
         return result
 
-    report = explore(scenario, workflows=[definition], seeds=[1], config=AT_ONCE)
+    report = explore(scenario, workflows=[definition, naps], seeds=[1], config=AT_ONCE)
     assert report.crashes > 2 * report.commits
     assert sum(passivated) > 3
 
@@ -148,7 +163,7 @@ def test_what_waits_ends_as_it_would_in_memory(definition):
         return results[-1]
 
     for config in (AT_ONCE, RuntimeConfig(idle_after=1e9)):
-        explore(scenario, workflows=[definition], seeds=[1], crashes=[], config=config)
+        explore(scenario, workflows=[definition, naps], seeds=[1], crashes=[], config=config)
     assert all(result == results[0] for result in results)
     assert results[0]
 
@@ -187,7 +202,7 @@ def test_what_waits_survives_every_crash_over_many_seeds(definition, is_long):
     """The same, with other schedules."""
     explore(
         lambda runtime: scenario_of(definition, runtime),
-        workflows=[definition],
+        workflows=[definition, naps],
         seeds=range(2, 22 if is_long else 5),
         config=AT_ONCE,
     )
