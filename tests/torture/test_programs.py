@@ -11,7 +11,9 @@ import pytest
 from trio.lowlevel import Abort
 
 from claw_actors._core import replay
+from claw_actors._core.journal import EntryKind
 from claw_actors._runtime import cells
+from claw_actors._runtime.inbox import Inbox
 from claw_actors._runtime.recovery import Recovery
 from claw_actors._runtime.sequencer import Sequencer
 from claw_actors._runtime.strand import Strand
@@ -157,6 +159,26 @@ def test_finds_entries_that_are_delivered_in_the_order_of_arrival_only_live(monk
 
     monkeypatch.setattr(Sequencer, "committed", overtaking)
     must_be_found(100)
+
+
+def test_finds_messages_that_are_there_before_their_turn(monkeypatch):
+    """Live, one can be taken from the moment of its commit, and not only in its place."""
+    honest, put_honestly = Sequencer.committed, Inbox.put
+
+    def early(self, entry):
+        if entry.kind is EntryKind.MESSAGE and entry.n > self.committed_n:
+            self.inbox.put(entry)
+        honest(self, entry)
+
+    def once(self, entry):
+        numbers = vars(self).setdefault("numbers", set())
+        if entry.n not in numbers:
+            numbers.add(entry.n)
+            put_honestly(self, entry)
+
+    monkeypatch.setattr(Sequencer, "committed", early)
+    monkeypatch.setattr(Inbox, "put", once)
+    must_be_found(110)
 
 
 def test_finds_a_wake_up_that_is_lost(monkeypatch):
