@@ -503,3 +503,23 @@ async def test_one_that_waits_for_a_message_without_being_in_memory_is_paused(
         await runtime.resume("a")
         assert await runtime.result("a") == 2
         assert await runtime.status("b") is Status.CANCELLED
+
+
+async def test_pausing_again_takes_along_a_child_that_came_meanwhile(open_claw_runtime, storage):
+    """Its start was on its way to storage when its parent was paused."""
+
+    @workflow
+    async def parent(ctx: Context) -> None:
+        await ctx.start_child(sleeper, 500, id="child")
+        await ctx.sleep(500)
+
+    async with open_claw_runtime(storage, workflows=[parent, sleeper]) as runtime:
+        await runtime.start(parent, id="a")
+        await trio.sleep(5)
+        await runtime.pause("a", "first")
+        await runtime.resume("child")
+        await trio.sleep(5)
+        await runtime.pause("a", "second")
+        states = {state.id: state for state in (await runtime.list()).items}
+        assert {state.status for state in states.values()} == {Status.PAUSED}
+        assert (states["a"].reason, states["child"].reason) == ("first", "second")
