@@ -167,17 +167,17 @@ def judge(cases: Sequence[Case], services: Services) -> list[Check]:
     stock, payment, shipping = services
     accounts = dict(payment.rows("SELECT owner, coins FROM account"))
     shelf = dict(stock.rows("SELECT item, amount FROM shelf"))
-    reserved = set(stock.rows("SELECT order_id, item, amount FROM reserved"))
-    paid = set(payment.rows("SELECT order_id, coins FROM paid"))
-    parcels = set(shipping.rows("SELECT order_id, town FROM parcel"))
+    # Lists, not sets: what is there twice was done twice.
+    reserved = sorted(stock.rows("SELECT order_id, item, amount FROM reserved"))
+    paid = sorted(payment.rows("SELECT order_id, coins FROM paid"))
+    parcels = sorted(shipping.rows("SELECT order_id, town FROM parcel"))
 
     good = [case.order for case in cases if case.fate == "shipped"]
     bad = [case for case in cases if case.fate != "shipped"]
-    lines = {attrs.astuple(line) for order in good for line in order.lines}
     whole = (
-        parcels == {(order.id, order.town) for order in good}
-        and paid == {(order.id, order.coins) for order in good}
-        and reserved == lines
+        parcels == [(order.id, order.town) for order in good]
+        and paid == [(order.id, order.coins) for order in good]
+        and reserved == sorted(attrs.astuple(line) for order in good for line in order.lines)
     )
     touched = {row[0] for row in (*parcels, *paid, *reserved)}
     undone = [

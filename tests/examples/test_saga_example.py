@@ -173,6 +173,18 @@ REFUSED = "refused orders: money and items are back"
             id="more has left than was ordered",
         ),
         pytest.param(
+            "payment",
+            "INSERT INTO paid SELECT * FROM paid WHERE order_id = '{shipped}'",
+            [SHIPPED],
+            id="an order was paid twice",
+        ),
+        pytest.param(
+            "shipping",
+            "INSERT INTO parcel SELECT * FROM parcel WHERE order_id = '{shipped}'",
+            [SHIPPED],
+            id="two parcels went to one town",
+        ),
+        pytest.param(
             "shipping",
             "DELETE FROM parcel WHERE order_id = '{shipped}'",
             [SHIPPED],
