@@ -84,8 +84,8 @@ async def perform(strand: Strand, attempts: Attempts, asked: Asked, call: Call[R
             entry = await attempts.perform(
                 strand, operation, cast("Task[..., Any]", call.task), call.signature, call.data
             )
-        else:
-            attempts.note_replayed(cast("Entry", entry), call.data)
+        elif isinstance(entry, Entry):  # otherwise the instance leaves memory before it came
+            attempts.note_replayed(entry, call.data)
         return cast("R", await _outcome(strand, attempts, operation, entry, call))
     finally:
         strand.operation = None

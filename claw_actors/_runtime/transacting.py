@@ -52,7 +52,6 @@ async def transact(
             return  # the entry wakes it, with the turn
         strand.answer(result)
 
-    writes.unpark()
     advance = Advance(sequencer.pk, sequencer.id, sequencer.life, (entry,), closed=closed)
     write = writes.post(Transact(advance, run, limit_s), done)
     answer = await strand.wait_for_answer(lambda: writes.withdraw(write))

@@ -129,11 +129,6 @@ class Writes:
             dead_letters=dead_letters,
         )
 
-    def unpark(self) -> None:
-        """Store that there is something to do again, if the row says otherwise."""
-        if self.is_parked:
-            self.post(self.advance(with_notes=False), self.settle)
-
     def send_notes(self) -> None:
         """Write the notes by themselves: that a body runs for long is no sign of progress."""
         if self.notes:

@@ -346,3 +346,46 @@ async def test_closing_at_any_moment_loses_nothing(open_claw_runtime, storage, c
     async with open_claw_runtime(storage, workflows=[run]) as runtime:
         assert await runtime.result("a") == 6
     assert calls == [1, 2, 3], "within the grace every body is recorded"
+
+
+async def test_a_task_that_was_timed_out_and_has_not_begun_is_left_as_it_is(
+    open_claw_runtime, storage, cut_after, caplog
+):
+    """Its instance is closed while the past is caught up with: it sees that, and nothing else."""
+
+    @task
+    async def hanging() -> None:
+        await trio.sleep_forever()
+
+    async def limited(ctx: Context) -> None:
+        with ctx.move_on_after(3):
+            await ctx.run(hanging)
+
+    async def sleeping(ctx: Context) -> None:
+        await ctx.sleep(10)
+
+    @workflow
+    async def run(ctx: Context) -> None:
+        async with ctx.open_nursery() as nursery:
+            nursery.start_soon(limited)
+            nursery.start_soon(sleeping)
+
+    class ClosedMeanwhile(type(storage)):
+        def commit(self, group):
+            entries = [entry for one in group for entry in getattr(one, "entries", ())]
+            if any(entry.op.endswith("sleep") for entry in entries):
+                sequencer = runtime._cells._cells["a"].sequencer
+                sequencer.seal("the test wants it", at_once=True)
+                sequencer.leave()
+            return super().commit(group)
+
+    async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        await runtime.start(run, id="a")
+        await trio.sleep(5)
+    crashed = ClosedMeanwhile()
+    crashed._table = cut_after(storage, 2)._table
+    await trio.sleep(50)
+    async with open_claw_runtime(crashed, workflows=[run]) as runtime:
+        await wait_all_tasks_blocked()
+        assert "a" not in runtime._cells._cells
+    assert "clean-up failed" not in caplog.text

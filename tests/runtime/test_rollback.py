@@ -338,6 +338,7 @@ async def test_a_handler_out_of_retries_stops_the_rollback_and_a_retry_goes_on(
             await handle.retry()
         with pytest.raises(errors.WorkflowFailedError, match="ConnectionError: down"):
             await handle.result()
+        assert runtime.statistics().crashes == 2, "a respawn would not mend it"
     assert calls == ["third", "second", "second", "second", "first"]
     kept = [entry.op for entry in effective(journal_of(storage, "a"))]
     assert kept == ["", "fails", "rollback/undo", "rollback/undo#2", "rollback/undo#3", END_OP]

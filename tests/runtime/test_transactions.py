@@ -402,6 +402,48 @@ async def test_a_closing_during_the_transaction_loses_nothing(
     assert accounts()["ada"] == (95 if outcome == "commits" else 100)
 
 
+async def test_a_seal_during_the_transaction_waits_for_no_grace(
+    open_claw_runtime, meeting, accounts
+):
+    """It was the last that ran, so the instance leaves memory when it is done."""
+    async with open_claw_runtime(
+        meeting, workflows=[moving], config=RuntimeConfig(grace=1_000)
+    ) as runtime:
+        meeting.before = lambda: runtime._cells._cells["a"].sequencer.seal("the test wants it")
+        await runtime.start(moving, id="a")
+        await wait_all_tasks_blocked()
+        assert "a" not in runtime._cells._cells
+    assert accounts() == {"ada": 95, "bob": 5}
+
+
+async def test_a_closing_while_it_is_queued_withdraws_it(open_claw_runtime, meeting, accounts):
+    """Behind another one that is being committed; the next life does it."""
+
+    @workflow
+    async def run(ctx: Context) -> None:
+        async with ctx.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.run_soon(transfer, "ada", "bob", 5)
+
+    def close() -> None:
+        meeting.before = lambda: None
+        sequencer = runtime._cells._cells["a"].sequencer
+        queued.append(sequencer.writes.unsettled)
+        sequencer.seal("the test wants it", at_once=True)
+        sequencer.leave()
+
+    queued = []
+    async with open_claw_runtime(meeting, workflows=[run]) as runtime:
+        meeting.before = close
+        await runtime.start(run, id="a")
+        await wait_all_tasks_blocked()
+    assert queued == [2]
+    assert accounts() == {"ada": 95, "bob": 5}
+    async with open_claw_runtime(meeting, workflows=[run]) as runtime:
+        await runtime.result("a")
+    assert accounts() == {"ada": 90, "bob": 10}
+
+
 async def test_what_raises_no_exception_goes_to_the_top(open_claw_runtime, meeting, accounts):
     """As from any task body: the process is to end. Nothing is stored."""
 
@@ -421,8 +463,8 @@ async def test_what_raises_no_exception_goes_to_the_top(open_claw_runtime, meeti
     assert accounts() == {"ada": 100, "bob": 0}
 
 
-async def test_a_workflow_that_was_parked_says_that_it_runs(open_claw_runtime, meeting, accounts):
-    """A message has woken it, which writes nothing by itself."""
+async def test_a_transaction_follows_a_message(open_claw_runtime, meeting, accounts):
+    """Whether the workflow was in memory, or had left it."""
 
     @workflow
     async def run(ctx: Context) -> Moved:
@@ -432,12 +474,14 @@ async def test_a_workflow_that_was_parked_says_that_it_runs(open_claw_runtime, m
         return moved
 
     async with open_claw_runtime(meeting, workflows=[run]) as runtime:
-        handle = await runtime.start(run, id="a")
-        with trio.move_on_after(10):
-            await handle.result()
-        await handle.send("go", True)
-        assert await handle.result() == Moved(5, 95)
-    assert accounts() == {"ada": 95, "bob": 5}
+        for id in ("here", "gone"):
+            handle = await runtime.start(run, id=id)
+            await trio.sleep(0.1 if id == "here" else 100)
+            await handle.send("go", True)
+            await wait_all_tasks_blocked()
+        assert await runtime.result("here") == Moved(5, 95)
+        assert await runtime.result("gone") == Moved(5, 90)
+    assert accounts() == {"ada": 90, "bob": 10}
 
 
 async def test_a_transaction_is_a_sign_of_life_after_a_recovery(
@@ -448,7 +492,7 @@ async def test_a_transaction_is_a_sign_of_life_after_a_recovery(
     patient = RuntimeConfig(healthy_after=1_000, grace=0)
 
     def crash() -> None:
-        copied = [one for one in tmp_path.iterdir() if one.name.startswith("bank.db")]
+        copied = [one for one in tmp_path.iterdir() if one.is_file()]  # and not its socket
         crashed.mkdir()
         for one in copied:
             (crashed / one.name).write_bytes(one.read_bytes())

@@ -3,8 +3,8 @@
 The order rule says that a replay does what the first run did. Here it is held against programs
 that no author would write: nurseries in nurseries, shared variables that control flow depends on,
 failures, races, maps, time-outs, cancellations by code and from outside, shielded, slow and
-failing clean-up, swallowed cancellations, locks, channels and conditions that deadlock, messages
-from outside at any moment and from itself, requests, dead letters, values.
+failing clean-up, swallowed cancellations, rollback, locks, channels and conditions that deadlock,
+messages from outside at any moment and from itself, requests, dead letters, values.
 
 A program is run once. Then it is resumed from every prefix of its journal, as after a crash at
 that moment and some downtime, and sometimes crashed again, or closed and opened in mid-life. What
@@ -14,6 +14,7 @@ a resumed run must show:
 - nothing recorded runs again, and nothing is recorded twice;
 - it ends, and none of its writes was refused;
 - a message is put aside once, or replied to once, and the last value that was set is the one shown;
+- if it has not completed, what it had registered was rolled back, last first;
 - a replay of its whole journal, but for the end, gives the same trace and result, and runs nothing.
 """
 
@@ -35,6 +36,7 @@ import trio.testing
 from claw_actors import (
     Context,
     MemoryStorage,
+    RollbackHandler,
     Runtime,
     RuntimeConfig,
     Status,
@@ -44,6 +46,7 @@ from claw_actors import (
 )
 from claw_actors import open_runtime as open_real_runtime
 from claw_actors._core.failures import leaves
+from claw_actors._core.identity import Names
 from claw_actors._core.journal import (
     CANCEL_OP,
     DEAD_LETTER_OP,
@@ -56,6 +59,7 @@ from claw_actors._core.journal import (
     message,
 )
 from claw_actors._core.requests import request_op
+from claw_actors._core.rollback import ROLLBACK
 from claw_actors._runtime.environment import AttemptBegun
 from claw_actors._runtime.sequencer import Sequencer
 from claw_actors.errors import (
@@ -97,6 +101,8 @@ WEIGHT: dict[str, float] = {
 }
 RESTFUL: dict[str, float] = WEIGHT | {"run": 2, "sleep": 4, "until": 0.4, "scope": 2, "race": 1}
 """Of programs that wait more than they work."""
+UNDOING: dict[str, float] = WEIGHT | {"undo": 4, "fail": 0.6}
+"""Of programs that have much to roll back."""
 BLOCKS = {"nursery", "scope", "fail_after", "move_on_at", "race", "map", "guard", "swallow", "lock"}
 ENDLESS = {"cancel", "fail", "until", "lock", "send", "receive"}
 MAX_DEPTH = 4
@@ -175,6 +181,9 @@ class Maker:
         shield = self.rng.random() < 0.6
         return self.body(depth, shielded), self.body(depth, shield or shielded), shield
 
+    def make_undo(self, depth: int, shielded: bool) -> Op:
+        return self.rng.choice(["undo", "unbook"]), self.rng.random() < 0.3
+
     def make_swallow(self, depth: int, shielded: bool) -> Op:
         return (self.body(depth, shielded),)
 
@@ -218,6 +227,7 @@ class World:
         trace: what the code has done.
         shown: what it has shown last.
         locks, channel: shared by all contexts.
+        handlers: what is to be rolled back, by name, in the order of registration.
     """
 
     rng: random.Random
@@ -225,6 +235,7 @@ class World:
     shown: int | None = None
     locks: list[Any] = attrs.field(factory=list)
     channel: Any = None
+    handlers: list[tuple[str, RollbackHandler]] = attrs.field(factory=list)
 
     def note(self, ctx: Context, *what: object) -> None:
         self.trace.append((ctx._strand.path, len(self.trace), *what))
@@ -277,6 +288,15 @@ class Interpreter:
             await self.call(ctx, "extra", False, "plain")
         if len(self.world.trace) % 6 == 5:  # control flow that depends on what is shared
             self.world.note(ctx, "branch", await self.call(ctx, "branch", False, "slow"))
+
+    async def do_undo(self, ctx, env, name, discards):
+        if discards and self.world.handlers:
+            discarded, handler = self.world.handlers.pop(0)
+            handler.discard()
+            self.world.note(ctx, "discards", discarded)
+        handler = ctx.on_rollback(effect.options(id=name), 0, False, "plain")
+        self.world.handlers.append((name, handler))
+        self.world.note(ctx, "registers", name)
 
     async def do_mark(self, ctx, env):
         self.world.note(ctx, "mark", ctx.now(), ctx.random.random())
@@ -636,6 +656,11 @@ class Life:
         shown = record.values.get("v")
         if self.result and (shown and int(shown.value)) != WORLDS[0].shown:
             self.problems.append(f"shows {shown} instead of {WORLDS[0].shown}")
+        names = Names(ROLLBACK)
+        handlers = [names.next(name) for name, _ in reversed(WORLDS[0].handlers)]
+        wanted = handlers if self.result and self.result[0] != "completed" else []
+        if (done := [e.op for e in own if e.op.startswith(f"{ROLLBACK}/")]) != wanted:
+            self.problems.append(f"rolled back {done} instead of {wanted}")
 
     def can_crash_at(self, kept: int) -> bool:
         """Tell whether a crash can leave so many entries: what it sends itself is in one commit."""
@@ -712,10 +737,11 @@ def explore_program(
     twice: float = 0.1,
     passive: bool = False,
     pauses: float = 0.0,
+    undoing: bool = False,
 ) -> None:
     """Run one random program, and resume it from every prefix of its journal."""
     rng = random.Random(seed)
-    maker = Maker(rng, RESTFUL if passive else WEIGHT)
+    maker = Maker(rng, UNDOING if undoing else RESTFUL if passive else WEIGHT)
     ops, plan = maker.body(), maker.make_plan()
     cancel_at = rng.choice([2.0, 4.0, 7.0, *[LATEST_CANCEL_S] * 5])
     options = {
@@ -734,6 +760,7 @@ def explore_program(
         tally.counts[f"{entry.kind} entries"] += 1
         if entry.kind is EntryKind.NOTE:
             tally.counts[f"{entry.op} notes"] += 1
+        tally.counts["rollback entries"] += entry.op.startswith(f"{ROLLBACK}/")
 
     def resumed(life: Life, kept: int, again: int) -> Life:
         tally.counts["prefixes"] += 1

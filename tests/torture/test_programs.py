@@ -78,6 +78,25 @@ def test_a_replay_of_hundreds_of_programs_does_what_the_first_run_did(
         assert counts[what] > 10
 
 
+@pytest.mark.parametrize("closes", [0.0, 0.5], ids=["crashed", "crashed and closed"])
+def test_any_program_is_rolled_back(closes):
+    """What it had registered, last first, from wherever it is resumed."""
+    tally = Tally()
+    for seed in range(500, 512):
+        explore_program(seed, tally, closes=closes, undoing=True)
+    assert tally.problems == []
+    assert tally.counts["rollback entries"] > 5
+
+
+@pytest.mark.slow
+def test_hundreds_of_programs_are_rolled_back(is_long):
+    """The same, with more of them."""
+    tally = Tally()
+    for seed in range(20_000, 20_000 + (2_000 if is_long else 75)):
+        explore_program(seed, tally, closes=0.2, undoing=True)
+    assert tally.problems == []
+
+
 # -- the rule broken on purpose -----------------------------------------------------------------------
 
 
