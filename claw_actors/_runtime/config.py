@@ -51,7 +51,7 @@ class RuntimeConfig:
     max_threads: int = attrs.field(default=40, validator=at_least(1, whole=True))
     grace: float = attrs.field(default=5.0, validator=at_least(0))
     idle_after: float = attrs.field(default=10.0, validator=at_least(0))
-    max_active: int = attrs.field(default=500, validator=at_least(1, whole=True))
+    max_active: int = attrs.field(default=250, validator=at_least(1, whole=True))
     max_recoveries: int = attrs.field(default=3, validator=at_least(2, whole=True))
     healthy_after: float = attrs.field(default=1.0, validator=at_least(0))
     recovery_wave: int = attrs.field(default=500, validator=at_least(1, whole=True))

@@ -336,6 +336,16 @@ async def test_nothing_is_lost_that_comes_while_somebody_starts_it_again(
         assert await handle.result() == [1, 2]
 
 
+async def test_one_that_did_come_is_not_brought_back_again(open_claw_runtime, storage):
+    """It was wanted while it was being started, and it is there."""
+    async with open_claw_runtime(storage, workflows=[receiver], config=SOON) as runtime:
+        with runtime._cells.coming(["a"]):
+            assert runtime._cells.look_again("a")
+            await runtime.start(receiver, id="a")
+        await trio.sleep(5)
+        assert (active(runtime), runtime.statistics().activated) == (0, 0)
+
+
 @pytest.mark.parametrize("ticks", range(0, 40, 3))
 async def test_lifecycle_operations_meet_one_that_leaves(open_claw_runtime, storage, ticks):
     """Pause and resume, delete: at whatever moment."""
