@@ -223,3 +223,9 @@ def test_the_documentation_lists_every_error():
     page = (ROOT / "docs" / "reference" / "errors.md").read_text("utf-8")
     assert "claw_actors.errors" in page
     assert ":members:" in page or all(name in page for name in errors.__all__)
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_an_error_says_where_it_is_imported_from(name):
+    """Not in which file it stands: journals hold these names, and tracebacks show them."""
+    assert getattr(errors, name).__module__ == "claw_actors.errors"
