@@ -44,9 +44,6 @@ class Environment:
         inline: whether storage and plain-function tasks run in the Trio thread itself, as tests
             under a mock clock need it.
         clock_check_s: how long a jump of the wall clock may go unnoticed, in seconds.
-        on_attempt: told of each task body just before it runs: an independent witness of effects.
-            Must neither block nor raise.
-        clock_check_s: how long a jump of the wall clock may go unnoticed, in seconds.
         on_attempt: told of each task body just before it runs; an independent witness of effects.
             Must neither block nor raise.
     """
