@@ -13,6 +13,7 @@ The map of the library:
 - ``_core``: the decisions, pure: journal, replay, lifecycle, retry and restart.
 - ``testing``: for those who test workflows, or write a backend.
 - ``configuration``: settings from a file, the environment and arguments; ``load_config``.
+- ``cli``: the command line ``claw``, also as ``python -m claw_actors``.
 - ``errors``: every exception, one flat family.
 """
 

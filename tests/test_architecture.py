@@ -96,7 +96,8 @@ MAP = {
         private_trio=True,
     ),
     # Edges use what any user could.
-    "cli": Room({DOOR, "errors"}, {*TRIO, "click", "rich"}),
+    "cli": Room({DOOR, "errors"}, {*TRIO, "click"}),
+    "__main__": Room({"cli"}, NOTHING),
     "web": Room({DOOR, "errors"}, {*TRIO, "hypercorn", "jinja2", "starlette"}),
 }
 

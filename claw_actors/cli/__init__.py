@@ -1,0 +1,14 @@
+"""The command line ``claw``: what an operator does, from a terminal or a script.
+
+It uses what any program could: ``open_client``, ``open_runtime``, ``back_up``, ``restore``,
+``load_config``.
+
+- ``program``: the command ``claw`` itself, and what errors become.
+- ``desk``: what the commands share: which database, and how to answer.
+- ``looking``, ``acting``, ``copying``, ``running``: the commands.
+- ``output``: JSON lines, tables, times.
+"""
+
+from .program import main as main
+
+__all__ = ["main"]

@@ -1,0 +1,113 @@
+"""What `claw run` imports, and how it says that it cannot."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+
+from claw_actors import RecoveryReport
+from claw_actors.cli.running import _show_recovered, find_workflows
+
+MODULE = """
+    from claw_actors import workflow
+
+    @workflow
+    async def one(ctx): ...
+
+    @workflow
+    async def two(ctx): ...
+
+    both = (one, two)
+
+    def make():
+        return [one]
+
+    class Shop:
+        workflows = [two]
+
+    def broken():
+        raise RuntimeError("no\\nway")
+
+    number, mixed = 3, [one, 3]
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A module with much in it."""
+    (tmp_path / "my_shop.py").write_text(textwrap.dedent(MODULE))
+    (tmp_path / "my_broken_shop.py").write_text("import no_such_thing")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in ("my_shop", "my_broken_shop"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def run(claw, module, monkeypatch):
+    """Run `claw run`, which adds the working directory to the path of imports."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr("logging.basicConfig", lambda **options: None)
+    return lambda target, code: claw("run", target, code=code)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("one", ["one"]),
+        ("both", ["one", "two"]),
+        ("make", ["one"]),
+        ("Shop.workflows", ["two"]),
+    ],
+)
+def test_workflows_are_found_by_name(module, name, found):
+    """One, several, those that a function returns, and those that lie deeper."""
+    assert [one.name for one in find_workflows(f"my_shop:{name}")] == found
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("my_shop", "'my_shop' is not MODULE:NAME, such as app:workflows"),
+        (":both", "':both' is not MODULE:NAME, such as app:workflows"),
+        (".my_shop:both", "'.my_shop:both' is not MODULE:NAME, such as app:workflows"),
+        ("nothing.there:both", "there is no module 'nothing'"),
+        ("my_shop:three", "there is no 'three' in the module 'my_shop'"),
+        ("my_shop:Shop.three", "there is no 'Shop.three' in the module 'my_shop'"),
+        ("my_shop:number", "my_shop:number is neither a workflow, nor a list of them"),
+        ("my_shop:mixed", "my_shop:mixed is neither a workflow, nor a list of them"),
+    ],
+)
+def test_what_names_no_workflows_was_called_wrongly(run, target, why):
+    """One line says what is wrong."""
+    done = run(target, 2)
+    assert done.stderr.startswith(f"claw: {why}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "why", "where"),
+    [
+        ("my_shop:broken", "RuntimeError: no\\nway", "my_shop.py, line 19)"),
+        (
+            "my_broken_shop:all",
+            "ModuleNotFoundError: No module named 'no_such_thing'",
+            "my_broken_shop.py, line 1)",
+        ),
+    ],
+)
+def test_code_that_cannot_be_loaded_is_named_with_its_line(run, target, why, where):
+    """One line, and the code of a failure."""
+    done = run(target, 1)
+    assert done.stderr.startswith(f"claw: {target} cannot be loaded: {why} (")
+    assert done.stderr.endswith(where + "\n")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_of_many_workflows_only_the_number_is_said(capsys):
+    """Of a few, each is named; of what there is not, nothing is said."""
+    many = tuple(map(str, range(1_000)))
+    _show_recovered("a.db", RecoveryReport(recovered=many, unknown=("x", "y")))
+    assert capsys.readouterr().out == "running a.db\nrecovered 1,000\nunknown 2: x, y\n"
