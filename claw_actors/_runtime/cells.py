@@ -267,7 +267,10 @@ class Cells:
         assert row.id is not None
         workflow = self._registry.find(row.name, row.version)
         cell = _Cell(row.pk, row.id, row.life, workflow, loaded, row.restarts, due_by=due_by)
-        if row.id in self._cells:
+        if (there := self._cells.get(row.id)) is not None:
+            if there.pk != row.pk:  # a namesake, which was deleted and has yet to leave
+                there.look_again = True
+                self._storage.expect_nobody(row.pk)
             return None
         spec = ChildSpec(
             row.id,
@@ -460,15 +463,20 @@ class Cells:
                 cell.sequencer.seal(reason, at_once=True)
 
     async def stop(self, id: str, reason: str) -> None:
-        """Drop an instance from memory, at once, and wait until it is gone."""
+        """Drop an instance from memory, at once, and wait until it is gone.
+
+        If it is unfinished nevertheless, it comes back: somebody may have let it go on since it was
+        looked at, or started another one under its id.
+        """
         with contextlib.suppress(UnknownChildError):
+            if (cell := self._cells.get(id)) is not None:
+                cell.look_again = True
             await self._supervisor.nested(WORKFLOWS).stop_child(id, reason=reason, grace=0.0)
 
     async def rest(self, id: str, reason: str) -> None:
         """Drop a paused instance from memory, unless an incarnation runs: that leaves by itself."""
         cell = self._cells.get(id)
         if cell is not None and cell.sequencer is None:
-            cell.look_again = True
             await self.stop(id, reason)
 
     def look_again(self, id: str) -> bool:

@@ -17,6 +17,8 @@ from ..definitions import Workflow
 from ..errors import (
     DuplicateKeyError,
     InvalidInputError,
+    InvalidTransitionError,
+    NotFoundError,
     RuntimeClosedError,
     UnknownWorkflowError,
     WorkflowCancelledError,
@@ -151,13 +153,13 @@ class Runtime(Correspondence):
         if on_existing not in ("attach", "raise", "replace_closed"):
             raise InvalidInputError("on_existing", on_existing, "attach, raise or replace_closed")
         handle: WorkflowHandle[R] = WorkflowHandle(self, state.id)
-        try:
-            await self._create(state, value, now)
-        except DuplicateKeyError:
-            await self._meet_existing(state, value, now, on_existing)
+        while not await self._create(state, value, now):
+            if await self._meet_existing(state, value, on_existing):
+                break
         return handle
 
-    async def _create(self, state: WorkflowState, value: bytes, now: float) -> None:
+    async def _create(self, state: WorkflowState, value: bytes, now: float) -> bool:
+        """Create it, and bring it to life; ``False`` if the id is taken."""
         row = attrs.evolve(
             row_of(
                 state,
@@ -169,22 +171,36 @@ class Runtime(Correspondence):
         )
         start = start_entry(value, now)
         with self._cells.coming([state.id]):
-            created = await self._actor.submit(Create(row, (start,)))
+            try:
+                created = await self._actor.submit(Create(row, (start,)))
+            except DuplicateKeyError:
+                return False
             # No checkpoint from here: what is durable is also brought to life.
             assert isinstance(created, Created)
             row = attrs.evolve(row, pk=created.pk)
             self._cells.activate(row, Loaded(row=row, entries=(start,), open_tasks=()))
         self._cells.counts.started += 1
+        return True
 
     async def _meet_existing(
-        self, state: WorkflowState, value: bytes, now: float, on_existing: OnExisting
-    ) -> None:
-        """The id is taken: attach, replace, or refuse, saying what differs."""
-        stored = await self._actor.read(self._actor.backend.get_workflow, state.id)
-        if on_existing == "replace_closed" and stored.row.status.is_terminal:
-            await self.delete(state.id)
-            await self._create(state, value, now)
-            return
+        self, state: WorkflowState, value: bytes, on_existing: OnExisting
+    ) -> bool:
+        """Attach to the one that has the id; ``False`` if the id is free now.
+
+        Raises:
+            DuplicateKeyError: it is another one.
+        """
+        try:
+            stored = await self._actor.read(self._actor.backend.get_workflow, state.id)
+            if on_existing == "replace_closed" and stored.row.status.is_terminal:
+                await self.delete(state.id)
+                return False
+        except NotFoundError:
+            return False  # deleted meanwhile
+        except InvalidTransitionError as error:
+            if error.id != state.id:
+                raise  # a child of it still runs
+            return False  # it runs again, or another one does: look again
         differs: list[str] = []
         if stored.row.name != state.name:
             differs.append("workflow")
@@ -192,6 +208,7 @@ class Runtime(Correspondence):
             differs.append("arguments")
         if differs or on_existing == "raise":
             raise DuplicateKeyError(state.id, differs)
+        return True
 
     async def get(self, id: str) -> WorkflowHandle[object]:
         """Return a handle of an existing workflow.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import attrs
 import pytest
 import trio
@@ -9,6 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from claw_actors import Context, MemoryStorage, Restart, task, workflow
 from claw_actors.errors import (
+    DuplicateKeyError,
     InvalidTransitionError,
     NotFoundError,
     WorkflowCancelledError,
@@ -256,6 +259,41 @@ async def test_one_that_ends_while_it_is_looked_at_is_looked_at_again(
         meanwhile.append(Create(born, (a_start(b'{"seconds": 1}'),)))
         await runtime.delete("a", force=True)
         assert (await runtime.list()).items == ()
+
+
+@pytest.mark.parametrize("passes", [0, 1, 2, 3], ids="after {} ticks".format)
+async def test_the_id_may_be_taken_again_at_once(open_claw_runtime, storage, passes):
+    """Also while the code of the deleted one unwinds; the new one runs, and is not taken for it."""
+
+    @task
+    async def body() -> None:
+        try:
+            await trio.sleep(100)
+        finally:
+            for _ in range(passes):
+                with trio.CancelScope(shield=True):
+                    await trio.lowlevel.checkpoint()
+
+    @workflow
+    async def run(ctx: Context) -> None:
+        await ctx.run(body)
+
+    async def start() -> None:
+        while True:
+            try:
+                await runtime.start(sleeper, 1, id="a", on_existing="raise")
+                return
+            except DuplicateKeyError:
+                await trio.lowlevel.checkpoint()
+
+    async with open_claw_runtime(storage, workflows=[run, sleeper]) as runtime:
+        await runtime.start(run, id="a")
+        await trio.sleep(1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(functools.partial(runtime.delete, "a", force=True))
+            nursery.start_soon(start)
+        with trio.fail_after(100):
+            assert await runtime.result("a") == "slept"
 
 
 async def test_a_family_with_long_journals_goes_in_pieces(open_claw_runtime, storage, monkeypatch):

@@ -19,6 +19,7 @@ from claw_actors import (
     workflow,
 )
 from claw_actors._core.journal import END_OP, effective
+from claw_actors._runtime.lifecycle import Lifecycle
 from claw_actors.errors import (
     InvalidTransitionError,
     PayloadTooLargeError,
@@ -453,6 +454,49 @@ async def test_two_retries_at_once_are_one(open_claw_runtime, storage):
         assert await handle.result() == 7
     assert len(refused) <= 1
     assert crashing.lives == [(1, 0), (2, pytest.approx(0, abs=0.1))]
+
+
+@pytest.mark.parametrize("outcome", ["failed", "quarantined"])
+async def test_a_retry_that_is_late_does_not_stop_what_another_has_begun(
+    open_claw_runtime, storage, monkeypatch, outcome
+):
+    """It has seen the workflow before the other one let it go on; that one comes back."""
+
+    @workflow(restart=Restart(max_restarts=0))
+    async def run(ctx: Context) -> str:
+        if not mended:
+            raise WorkflowFailure("not yet") if outcome == "failed" else RuntimeError("not yet")
+        await ctx.sleep(10)
+        return "done"
+
+    mended = []
+    read = Lifecycle._read
+
+    async def late(self, id):
+        stored = await read(self, id)
+        if late_ones:
+            late_ones.pop()
+            await trio.sleep(1)
+        return stored
+
+    async with open_claw_runtime(storage, workflows=[run]) as runtime:
+        handle = await runtime.start(run, id="a")
+        with pytest.raises((WorkflowFailedError, WorkflowQuarantinedError)):
+            await handle.result()
+        mended.append(True)
+        monkeypatch.setattr(Lifecycle, "_read", late)
+        late_ones = [True]
+
+        async def second() -> None:
+            with pytest.raises(InvalidTransitionError):
+                await handle.retry()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(second)
+            await trio.sleep(0.5)
+            await handle.retry()
+        with trio.fail_after(100):
+            assert await handle.result() == "done"
 
 
 async def test_arguments_that_no_longer_fit_quarantine_and_a_retry_mends(

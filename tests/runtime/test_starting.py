@@ -10,6 +10,7 @@ import trio
 
 from claw_actors import (
     Context,
+    Runtime,
     RuntimeConfig,
     Status,
     WorkflowFilter,
@@ -23,6 +24,7 @@ from claw_actors.errors import (
     DuplicateKeyError,
     InvalidArgumentsError,
     InvalidInputError,
+    InvalidTransitionError,
     NotFoundError,
     PayloadTooLargeError,
     RuntimeClosedError,
@@ -142,6 +144,76 @@ async def test_on_existing_replace_closed_starts_anew_after_the_end_only(
         after = row_of(storage, "a")
     assert before.run_key != after.run_key
     assert before.pk != after.pk
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Add what is done, once each, just before a workflow is looked at that has a taken id."""
+    done = []
+    meet = Runtime._meet_existing
+
+    async def looking(self, *arguments):
+        if done:
+            await done.pop(0)()
+        return await meet(self, *arguments)
+
+    monkeypatch.setattr(Runtime, "_meet_existing", looking)
+    return done
+
+
+@pytest.mark.parametrize("on_existing", ["attach", "raise", "replace_closed"])
+async def test_an_id_that_is_freed_meanwhile_is_taken(
+    open_claw_runtime, storage, meanwhile, on_existing
+):
+    """Who starts a workflow is not told that there is none."""
+    async with open_claw_runtime(storage, workflows=BOTH) as runtime:
+        await (await runtime.start(double, 4, id="a")).result()
+        meanwhile.append(lambda: runtime.delete("a"))
+        handle = await runtime.start(other, 5, id="a", on_existing=on_existing)
+        assert await handle.result() == 5
+
+
+async def test_one_that_another_has_replaced_is_attached_to(
+    open_claw_runtime, storage, monkeypatch
+):
+    """Two who replace the same ended workflow by the same one share it."""
+
+    @workflow
+    async def long(ctx: Context) -> int:
+        await ctx.sleep(10)
+        return 5
+
+    delete = Runtime.delete
+
+    async def deleting(self, id):
+        monkeypatch.undo()
+        await runtime.start(long, id="a", on_existing="replace_closed")
+        await delete(self, id)
+
+    async with open_claw_runtime(storage, workflows=[double, long]) as runtime:
+        await (await runtime.start(double, 4, id="a")).result()
+        monkeypatch.setattr(Runtime, "delete", deleting)
+        handle = await runtime.start(long, id="a", on_existing="replace_closed")
+        assert await handle.result() == 5
+        assert runtime.statistics().started == 2
+
+
+async def test_one_whose_child_runs_is_not_replaced(open_claw_runtime, storage):
+    """It has ended, but what would go with it has not."""
+
+    @workflow
+    async def parent(ctx: Context) -> None:
+        await ctx.start_child(sleepy, on_parent_close="cancel")
+
+    @workflow
+    async def sleepy(ctx: Context) -> None:
+        async with ctx.shield():
+            await ctx.sleep(1_000)
+
+    async with open_claw_runtime(storage, workflows=[parent, sleepy]) as runtime:
+        await (await runtime.start(parent, id="a")).result()
+        with pytest.raises(InvalidTransitionError, match="it is a child of 'a'"):
+            await runtime.start(parent, id="a", on_existing="replace_closed")
 
 
 @pytest.mark.parametrize(
