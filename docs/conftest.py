@@ -2,6 +2,7 @@
 
 - A Python block runs in the page's namespace. One with a ``:caption:`` is a file: it is written
   under that name.
+- A ``toml`` block with a ``:caption:`` is a file, too.
 - A ``console`` block is what a reader would see: each line after ``$`` is run, and must print
   what follows it. ``...`` stands for any text, and on a line of its own for any lines.
 - A ``sh`` block is not run: installing is what CI does itself.
@@ -61,6 +62,13 @@ def parse_python(document: Document) -> Iterator[Region]:
         yield region
 
 
+def parse_toml(document: Document) -> Iterator[Region]:
+    """Find files of settings; without a caption one is only shown."""
+    for region in CodeBlockParser("toml", write_file)(document):
+        if "caption" in region.lexemes.get("options", {}):
+            yield region
+
+
 # -- commands -------------------------------------------------------------------------------------
 
 
@@ -112,7 +120,7 @@ def run_commands(example: Example) -> None:
 
 
 pytest_collect_file = Sybil(
-    parsers=[parse_python, CodeBlockParser("console", run_commands), SkipParser()],
+    parsers=[parse_python, parse_toml, CodeBlockParser("console", run_commands), SkipParser()],
     pattern="*.md",
     setup=enter_empty_directory,
     teardown=leave_directory,
