@@ -10,7 +10,7 @@ import trio
 from .._core.failures import consists_of, leaves
 from .._core.identity import digest
 from .._core.journal import Entry, EntryKind, EntryStatus
-from .._core.offspring import ON_PARENT_CLOSE, OnParentClose, child_id, child_note
+from .._core.offspring import ON_PARENT_CLOSE, OnParentClose, child_id, child_note, read_child
 from ..errors import InvalidInputError
 from ..storage.operations import Advanced, Created, Result
 from ..storage.refusals import decode_refusal
@@ -103,8 +103,10 @@ class Parenting(Messaging):
             refusal = decode_refusal(entry.value or b"")
             refusal.entry_n = entry.n
             raise refusal
+        # Of a fork it is a child of its origin, under the id that it was given there.
+        recorded, _ = read_child(entry)
         return ChildHandle(
-            sequencer, self._context_of, births.codec, chosen, run_key, call.signature.returns
+            sequencer, self._context_of, births.codec, recorded, run_key, call.signature.returns
         )
 
     def _context_of(self, strand: Strand) -> Context:

@@ -265,6 +265,27 @@ async def test_results_of_children_are_taken_over(open_claw_runtime, storage):
         assert (await runtime.storage.get_workflow("slow")).parent == "a"
 
 
+@pytest.mark.parametrize("named", [False, True], ids=["default", "derived"])
+async def test_results_are_taken_over_by_the_ids_that_children_were_started_under(
+    open_claw_runtime, storage, named
+):
+    """In the fork, the same code would make up other ones: they derive from that of the workflow."""
+
+    @workflow
+    async def parent(ctx: Context) -> tuple[float, str]:
+        id = f"{ctx.workflow_id}.child" if named else None
+        handle = await ctx.start_child(child, 1, id=id)
+        await ctx.run(note, "x")
+        return await handle.result(), handle.id
+
+    async with open_claw_runtime(storage, workflows=[parent, child]) as runtime:
+        handle = await runtime.start(parent, id="a")
+        result = await handle.result()
+        fork = await handle.fork(at="note")
+        with trio.fail_after(100):
+            assert await fork.result() == result
+
+
 async def test_a_fork_that_fails_leaves_the_children_of_its_origin_alone(
     open_claw_runtime, storage
 ):
