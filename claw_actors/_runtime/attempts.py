@@ -143,8 +143,8 @@ class Attempts:
         except BaseException as error:
             # KeyboardInterrupt and the like. Another context may have the turn: seal, and raise
             # this when it is our turn to leave.
-            sequencer.seal(f"a task body raised {error!r}", at_once=True)
-            sequencer.close(operation)
+            sequencer.leaving.seal(f"a task body raised {error!r}", at_once=True)
+            sequencer.operations.close(operation)
             await strand.give_way()  # noqa: ASYNC120 - that is not cancelled
             raise
         finally:
@@ -161,7 +161,7 @@ class Attempts:
         work: OpenWork,
     ) -> Ending:
         """Make attempts until one is final."""
-        while self._sequencer.sealed is None:
+        while self._sequencer.leaving.sealed is None:
             if isinstance(task, TransactionalTask):
                 ending = await self._transact(strand, operation, task, signature, data, work)
             else:
@@ -332,18 +332,18 @@ class Attempts:
 
     async def _record_retry(self, opened: OpenTask) -> None:
         self._counts.retries += 1
-        write = self._sequencer.advance((opened,))
+        write = self._sequencer.writes.advance(opened=(opened,))
         try:
             await self._sequencer.storage.submit(write, patient=True)
         except ClawError as refusal:
-            self._sequencer.refused(refusal)
+            self._sequencer.leaving.refused(refusal)
 
     async def _wait_until(self, due_at: float, *, length: float = math.inf) -> None:
         """Wait until a due time by the wall clock, at most for its length; sealed, not at all."""
         sequencer = self._sequencer
         due = trio.Event()
         timer = sequencer.timers.at(due_at, due.set, length=length)
-        stop = sequencer.on_seal(due.set)
+        stop = sequencer.leaving.on_seal(due.set)
         try:
             await due.wait()
         finally:
@@ -364,17 +364,19 @@ class Attempts:
         if isinstance(ending, Delivered):
             return ending.entry
         cancelled = isinstance(ending, Cancelled)
-        if sequencer.failure is None and not (cancelled and sequencer.sealed is not None):
+        if sequencer.leaving.failure is None and not (
+            cancelled and sequencer.leaving.sealed is not None
+        ):
             closed = (operation.id,) if work.is_stored else ()
-            sequencer.post(
+            sequencer.operations.post(
                 operation,
                 self._entry(operation, task, ending, work, data, attempt=work.ended),
                 closed=closed,
             )
-        if sequencer.sealed is None:
+        if sequencer.leaving.sealed is None:
             return await strand.wait_for_entry()
-        sequencer.seal(sequencer.sealed)  # perhaps its grace was for this body
-        sequencer.close(operation)
+        sequencer.leaving.seal(sequencer.leaving.sealed)  # perhaps its grace was for this body
+        sequencer.operations.close(operation)
         await strand.give_way()
         return None
 

@@ -97,7 +97,7 @@ class Bearings:
     @property
     def is_sealed(self) -> bool:
         """Whether the instance leaves memory, so that nothing is recorded any more."""
-        return self._sequencer.sealed is not None
+        return self._sequencer.leaving.sealed is not None
 
     @property
     def journal_length(self) -> int:

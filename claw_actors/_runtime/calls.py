@@ -75,7 +75,7 @@ async def perform(strand: Strand, attempts: Attempts, asked: Asked, call: Call[R
     strand.inside = True
     try:
         await strand.enter()
-        strand.sequencer.match(operation)
+        strand.sequencer.operations.match(operation)
         entry = await strand.give_up_turn(operation)
         while isinstance(entry, Entry) and _is_not_repeated(strand, entry):
             strand.sequencer.void(entry)
@@ -117,7 +117,7 @@ async def _outcome(
     await checkpoint_if_cancelled()
     if strand.is_sealed:
         raise strand.sealed_error()
-    raise strand.sequencer.diverge(f"{operation.asked}, cancelled", "no cancellation here")
+    raise strand.sequencer.leaving.diverge(f"{operation.asked}, cancelled", "no cancellation here")
 
 
 def asked_of(strand: Strand, call: Call[Any]) -> Asked:

@@ -135,7 +135,7 @@ class _Instance(Behaviour[Never, None]):
         """Seal it: task bodies that end within the grace are still recorded."""
         self._cell.stopping = True
         if self._cell.sequencer is not None:
-            self._cell.sequencer.seal(reason)
+            self._cell.sequencer.leaving.seal(reason)
         else:  # it is only about to come to life
             life.cancel(reason)
 
@@ -339,7 +339,9 @@ class Cells:
             status = await incarnation.run()
         finally:
             cell.sequencer = None
-            cell.look_again = cell.look_again or sequencer.paused or sequencer.rest.was_stirred
+            cell.look_again = (
+                cell.look_again or sequencer.leaving.paused or sequencer.rest.was_stirred
+            )
             if cell.healthy is not None:
                 cell.healthy.cancel()
         if status is not None:
@@ -460,7 +462,7 @@ class Cells:
         """Storage has failed: nothing that any instance does counts any more."""
         for cell in self._cells.values():
             if cell.sequencer is not None:
-                cell.sequencer.seal(reason, at_once=True)
+                cell.sequencer.leaving.seal(reason, at_once=True)
 
     async def stop(self, id: str, reason: str) -> None:
         """Drop an instance from memory, at once, and wait until it is gone.

@@ -149,7 +149,7 @@ class ChildHandle(Generic[R_co]):
                 asked.op, asked.name, asked.kind, EntryStatus.OK, at, asked.after, sequencer.life,
                 digest=arguments,
             )  # fmt: skip
-            sequencer.post(operation, entry, sends=(Send(self.id, request, key),))
+            sequencer.operations.post(operation, entry, sends=(Send(self.id, request, key),))
 
         entry = cast("Entry", await strand.wait(Operation(strand, asked, begin=begin)))
         if entry.status is EntryStatus.FAILED:

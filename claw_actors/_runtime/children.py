@@ -87,7 +87,7 @@ class Children:
 
         async def run() -> None:
             # The child is this one operation, so its path is the id.
-            asked = child.sequencer.asked(child.path, call.task.name, EntryKind.TASK)
+            asked = child.sequencer.operations.asked(child.path, call.task.name, EntryKind.TASK)
             await settle(perform(child, self._attempts, asked, call))
 
         self._start(child, run)

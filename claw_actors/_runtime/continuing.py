@@ -115,9 +115,9 @@ class NextRun:
         except ClawError as error:
             superseded = isinstance(error, StaleWriteError) and error.what == "journal"
             if not superseded or sequencer.committed_n == write.expect_n:
-                sequencer.refused(error)
+                sequencer.leaving.refused(error)
             return None
-        sequencer.seal("it continues as a new run", at_once=True)
+        sequencer.leaving.seal("it continues as a new run", at_once=True)
         return write.change.apply(self._row)
 
     def _write(self, workflow: Workflow[..., object], value: bytes) -> Advance:

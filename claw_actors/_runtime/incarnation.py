@@ -150,28 +150,28 @@ class Incarnation:
         token = place.set(Place.WORKFLOW)
         status: Status | None = None
         try:
-            with sequencer.leave_scope:
+            with sequencer.leaving.scope:
                 outcome = await self._call()
                 status = await self._finish(outcome)
         except BaseException as error:  # noqa: ASYNC103 - sorted, and what is not ours goes on
-            if sequencer.sealed is None:
+            if sequencer.leaving.sealed is None:
                 raise
             self._unwound(error)
         finally:
-            sequencer.seal("it ended")
+            sequencer.leaving.seal("it ended")
             place.reset(token)
             # The next incarnation must not read the journal before our last write is answered.
             with trio.CancelScope(shield=True):
-                await sequencer.wait_settled()
+                await sequencer.writes.wait_settled()
             sequencer.storage.unlisten(sequencer.pk, sequencer)
         # What the code does wrong when the next run has begun stops nothing.
-        if sequencer.failure is not None and self._next_run.row is None:
-            raise self._sorted(sequencer.failure)
+        if sequencer.leaving.failure is not None and self._next_run.row is None:
+            raise self._sorted(sequencer.leaving.failure)
         return status
 
     def _sorted(self, failure: ClawError) -> Exception:
         """Return what a latched error is to the supervisor."""
-        unwinding = self.sequencer.diverged_in
+        unwinding = self.sequencer.leaving.diverged_in
         if isinstance(unwinding, Exception) and not consists_of(unwinding, self._failures):
             # A child has crashed before its past was consumed, where it did not before; the past
             # of the others says what they did then. That is a crash like any other.
@@ -190,7 +190,7 @@ class Incarnation:
         elif isinstance(error, Exception | InstanceSealed):
             others = None
         failed = [part for part in parts if isinstance(part, Exception)]
-        if failed and self.sequencer.failure is None:
+        if failed and self.sequencer.leaving.failure is None:
             _log.warning("workflow %s: its clean-up failed: %r", self.sequencer.id, failed[0])
         if others is not None:
             raise others
@@ -211,7 +211,7 @@ class Incarnation:
             if not consists_of(error, self._failures):
                 raise
             return _failed(error)
-        if sequencer.sealed is not None or sequencer.cancel_requested:
+        if sequencer.leaving.sealed is not None or sequencer.cancel_requested:
             return _CANCELLED
         try:
             what = f"result of workflow {sequencer.id!r}"
@@ -225,7 +225,7 @@ class Incarnation:
             return signature.decode_arguments(self._codec, _arguments_of(self._past))
         except SerializationError as error:
             # The code cannot be called any more; another attempt would not mend that.
-            self.sequencer.fail(error)
+            self.sequencer.leaving.fail(error)
             raise
 
     async def _finish(self, outcome: _Outcome) -> Status | None:
@@ -240,10 +240,10 @@ class Incarnation:
             if outcome.event is Event.COMPLETE and sequencer.drain(until_cancelled=True):
                 outcome = _CANCELLED
                 continue
-            if outcome.event is not Event.COMPLETE and sequencer.sealed is None:
+            if outcome.event is not Event.COMPLETE and sequencer.leaving.sealed is None:
                 await self._rollback.run()
             sequencer.drain()
-            if sequencer.sealed is not None:
+            if sequencer.leaving.sealed is not None:
                 return None
             status = apply(Status.RUNNING, outcome.event)
             expected = sequencer.committed_n
@@ -253,14 +253,14 @@ class Incarnation:
                 superseded = isinstance(error, StaleWriteError) and error.what == "journal"
                 if superseded and sequencer.committed_n > expected:
                     continue  # something has arrived: deliver it first
-                sequencer.refused(error)
+                sequencer.leaving.refused(error)
             else:
                 return status
 
     async def _end_children(self, outcome: _Outcome) -> _Outcome:
         """Wait for the children that are to be waited for; return what the outcome is now."""
         sequencer = self.sequencer
-        while sequencer.sealed is None:
+        while sequencer.leaving.sealed is None:
             completing = outcome.event is Event.COMPLETE
             failed = await self._closing.wait(completing=completing)
             if not completing:

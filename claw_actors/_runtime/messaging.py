@@ -85,7 +85,7 @@ class Messaging(Bearings):
                 self._sequencer.life,
                 digest=digest(arguments),
             )
-            self._sequencer.post(operation, entry, sends=(sent,))
+            self._sequencer.operations.post(operation, entry, sends=(sent,))
 
         entry = cast("Entry", await strand.wait(Operation(strand, asked, begin=begin)))
         attempts.compare(entry, arguments)
@@ -198,7 +198,9 @@ class Messaging(Bearings):
         if is_reserved(key):
             raise InvalidInputError("key", key, "another beginning than that of replies")
         what = f"value {key!r} of workflow {self.workflow_id!r}"
-        self._sequencer.show(key, self._surroundings.attempts.codec.encode_sent(value, what))
+        self._sequencer.writes.notes.show(
+            key, self._surroundings.attempts.codec.encode_sent(value, what)
+        )
 
     async def _receive(
         self, topic: str, declared: object, timeout: float | None
@@ -269,7 +271,7 @@ class Messaging(Bearings):
         )
         self._surroundings.message_counts.dead_letters += 1
         at = max(sequencer.wall(), sequencer.now)
-        sequencer.put_aside(
+        sequencer.writes.put_aside(
             letter,
             DeadLetter(letter.name, at, reason, letter.value),
             refusal_of(letter, reason),

@@ -69,9 +69,9 @@ class OpenWork:
         Unless it was cut off because the instance leaves memory: then the next one starts from
         there.
         """
-        if self._sequencer.sealed is not None and self.details is not None:
+        if self._sequencer.leaving.sealed is not None and self.details is not None:
             self._sequencer.send_notes()
-        if not self._sequencer.withdraw_note(self.id):
+        if not self._sequencer.writes.notes.withdraw(self.id):
             self._stored = self._note or self._stored
         self._note = None
 
@@ -94,7 +94,7 @@ class OpenWork:
         )
 
     def _put(self, note: OpenTask) -> None:
-        if not self._sequencer.withdraw_note(self.id):
+        if not self._sequencer.writes.notes.withdraw(self.id):
             self._stored = self._note or self._stored  # that one has gone
         self._note = note
-        self._sequencer.put_note(note)
+        self._sequencer.writes.notes.put(note)

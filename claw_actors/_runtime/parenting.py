@@ -141,7 +141,7 @@ class Parenting(Messaging):
                     birth.live(created)
             birth.end()
 
-        sequencer.post(operation, entry, children=(birth.begin(at),), then=started)
+        sequencer.operations.post(operation, entry, children=(birth.begin(at),), then=started)
 
     async def run_child(
         self,

@@ -11,7 +11,8 @@ from ..errors import ContextMisuseError, RequestRefusedError
 if TYPE_CHECKING:
     from .._core.journal import Entry
     from ..storage.codec import Codec
-    from .sequencer import Sequencer, Values
+    from .sequencer import Sequencer
+    from .writes import Values
 
 __all__ = ["Request", "decode_reply", "refusal_of"]
 
@@ -61,7 +62,9 @@ class Request(Generic[T_co]):
         self._answered = True
         key = reply_key(self._message)
         if key is not None and self._message.n not in self._sequencer.inbox.answered:
-            self._sequencer.answer(self._message, ((key, b'{"value":' + data + b"}"),))
+            at = max(self._sequencer.wall(), self._sequencer.now)
+            reply = ((key, b'{"value":' + data + b"}"),)
+            self._sequencer.writes.answer(self._message, reply, at)
 
 
 def refusal_of(message: Entry, reason: str) -> Values:

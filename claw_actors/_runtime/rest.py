@@ -67,7 +67,7 @@ class Rest:
             self._idling.discard(self)
         elif parked is not None and parked.n == sequencer.committed_n:
             self.left = parked
-            sequencer.seal(WHY)
+            sequencer.leaving.seal(WHY)
         else:
             self._parked = None
             self._idling.add(self)
@@ -81,10 +81,10 @@ class Rest:
         sequencer = self._sequencer
         if not sequencer.is_idle:
             return False
-        wake_at = sequencer.next_deadline()
+        wake_at = sequencer.waiting.next_deadline()
         length = wake_at - sequencer.wall()
         now = trio.current_time()
-        for timer in sequencer.timers_set():
+        for timer in sequencer.operations.timers_set():
             # In memory a timer knows how long it was meant to last; in storage nobody would.
             if timer.latest - now < timer.deadline - sequencer.wall() - CLOCK_SLACK_S:
                 return False

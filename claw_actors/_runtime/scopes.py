@@ -86,12 +86,12 @@ def open_deadline(
         if deadline <= sequencer.now:
             scope.cancel(reason=f"the deadline of {operation.id} has passed")
         else:
-            sequencer.match(operation)
-            sequencer.ask(operation)
+            sequencer.operations.match(operation)
+            sequencer.operations.ask(operation)
         try:
             yield CancelScope(strand, scope, deadline)
         finally:
-            sequencer.close(operation)
+            sequencer.operations.close(operation)
 
 
 @contextmanager

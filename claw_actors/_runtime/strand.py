@@ -86,7 +86,7 @@ class Strand:
     @property
     def is_sealed(self) -> bool:
         """Whether the instance leaves memory, so that nothing is recorded any more."""
-        return self.sequencer.sealed is not None
+        return self.sequencer.leaving.sealed is not None
 
     @property
     def is_cancelled(self) -> bool:
@@ -101,11 +101,11 @@ class Strand:
 
     def sealed_error(self) -> InstanceSealed:
         """Make what a sealed instance's operations raise."""
-        return InstanceSealed(self.sequencer.sealed or "it ended")
+        return InstanceSealed(self.sequencer.leaving.sealed or "it ended")
 
     def fail(self, error: ClawError) -> None:
         """Latch an error that the instance cannot go on after."""
-        self.sequencer.fail(error)
+        self.sequencer.leaving.fail(error)
 
     # -- who may use it -----------------------------------------------------------------------------
 
@@ -162,13 +162,15 @@ class Strand:
         self.trio_task = current_task()
         self.scopes = (scope,)
         self.sequencer.turns.holder = self
-        cancel = Operation(self, self.sequencer.asked(CANCEL_OP, "cancel", EntryKind.CANCEL))
+        cancel = Operation(
+            self, self.sequencer.operations.asked(CANCEL_OP, "cancel", EntryKind.CANCEL)
+        )
         cancel.scope = scope
-        self.sequencer.ask(cancel)
+        self.sequencer.operations.ask(cancel)
 
     def asked(self, id: str, name: str, kind: EntryKind) -> Asked:
         """Say what its next operation of that name is."""
-        return self.sequencer.asked(self.names.next(id), name, kind)
+        return self.sequencer.operations.asked(self.names.next(id), name, kind)
 
     async def enter(self) -> None:
         """Begin an operation.
@@ -198,7 +200,7 @@ class Strand:
         self.inside = True
         try:
             await self.enter()
-            self.sequencer.match(operation)
+            self.sequencer.operations.match(operation)
             return await self.give_up_turn(operation)
         finally:
             self.operation = None
@@ -238,7 +240,7 @@ class Strand:
         self.marked = self.resumed = False
         turns.holder = None
         turns.giving_up = self  # a task may begin while it is being asked for
-        sequencer.ask(awaited)
+        sequencer.operations.ask(awaited)
         sequencer.pump_for(self)
         if not self.resumed:
             self.parked = True

@@ -47,7 +47,7 @@ async def transact(
 
     def done(result: Result) -> None:
         writes.settle(result)
-        if isinstance(result, Transacted) and sequencer.sealed is None:
+        if isinstance(result, Transacted) and sequencer.leaving.sealed is None:
             writes.note_healthy()
             return  # the entry wakes it, with the turn
         strand.answer(result)

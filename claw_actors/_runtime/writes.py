@@ -6,10 +6,11 @@ Corrections of the workflow's row that are not worth a write of their own go wit
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
+from .._core.journal import DEAD_LETTER_OP, REPLY_OP, note_about
 from .._core.lifecycle import Event, Status, apply
 from ..errors import ClawError, StaleWriteError
 from ..storage.operations import Advance, Transact
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from ..storage.operations import Create, Result, Send
     from ..storage.records import DeadLetter, WorkflowRow
 
-__all__ = ["Writes"]
+__all__ = ["Values", "Writes"]
+
+Values: TypeAlias = tuple[tuple[str, bytes], ...]
+"""Encoded values, each with its key."""
 
 
 class Writes:
@@ -97,7 +101,7 @@ class Writes:
         closed: tuple[str, ...] = (),
         sends: tuple[Send, ...] = (),
         children: tuple[Create, ...] = (),
-        values: tuple[tuple[str, bytes], ...] = (),
+        values: Values = (),
         dead_letters: tuple[DeadLetter, ...] = (),
         with_notes: bool = True,
     ) -> Advance:
@@ -128,6 +132,23 @@ class Writes:
             values_at=self._wall(),
             dead_letters=dead_letters,
         )
+
+    def put_aside(self, message: Entry, letter: DeadLetter, reply: Values = ()) -> None:
+        """Make a message a dead letter: once, because a note of that is in the same commit.
+
+        Args:
+            message: its entry.
+            letter: what is kept of it.
+            reply: what who asked by it is told, if it was a request.
+        """
+        note = note_about(DEAD_LETTER_OP, message.n, letter.at, self.life)
+        write = self.advance(entries=(note,), values=reply, dead_letters=(letter,))
+        self.post(write, self.settle)
+
+    def answer(self, request: Entry, reply: Values, at: float) -> None:
+        """Store the reply to a request: once, because a note of that is in the same commit."""
+        note = note_about(REPLY_OP, request.n, at, self.life)
+        self.post(self.advance(entries=(note,), values=reply), self.settle)
 
     def send_notes(self) -> None:
         """Write the notes by themselves: that a body runs for long is no sign of progress."""

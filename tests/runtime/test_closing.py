@@ -375,8 +375,8 @@ async def test_a_task_that_was_timed_out_and_has_not_begun_is_left_as_it_is(
             entries = [entry for one in group for entry in getattr(one, "entries", ())]
             if any(entry.op.endswith("sleep") for entry in entries):
                 sequencer = runtime._cells._cells["a"].sequencer
-                sequencer.seal("the test wants it", at_once=True)
-                sequencer.leave()
+                sequencer.leaving.seal("the test wants it", at_once=True)
+                sequencer.leaving.leave()
             return super().commit(group)
 
     async with open_claw_runtime(storage, workflows=[run]) as runtime:

@@ -325,7 +325,7 @@ async def test_a_note_waits_while_the_code_runs(open_claw_runtime):
     @workflow
     async def noting(ctx: Context) -> None:
         sequencer = runtime._cells._cells["a"].sequencer
-        sequencer.put_note(NOTE)
+        sequencer.writes.notes.put(NOTE)
         sequencer.send_notes_if_quiescent()
         assert (bool(sequencer.writes.notes), sequencer.writes.unsettled) == (True, 0)
         await ctx.run(work, 0.5)

@@ -70,13 +70,13 @@ async def test_a_sleep_and_a_request_in_one_commit_are_delivered_in_its_order(
         handle = await runtime.start(run, id="a")
         await wait_all_tasks_blocked()
         sequencer = runtime._cells._cells["a"].sequencer
-        [operation] = sequencer.open_operations()
+        [operation] = sequencer.waiting.unscoped()
         operation.timer.cancel()
         if first == "sleep":
-            sequencer._timer_due(operation)
+            sequencer.operations._timer_due(operation)
         runtime._actor.post(request("a"), lambda _: None)
         if first == "request":
-            sequencer._timer_due(operation)
+            sequencer.operations._timer_due(operation)
         with pytest.raises(WorkflowCancelledError):
             await handle.result()
         assert seen == (["slept", "cancelled"] if first == "sleep" else ["cancelled"])
@@ -262,9 +262,9 @@ async def test_a_timer_that_fires_while_its_instance_is_sealed_writes_nothing(
         await runtime.start(sleeper, 5, id="a")
         await wait_all_tasks_blocked()
         sequencer = runtime._cells._cells["a"].sequencer
-        [operation] = sequencer.open_operations()
-        sequencer.seal("for the test")
-        sequencer._timer_due(operation)
+        [operation] = sequencer.waiting.unscoped()
+        sequencer.leaving.seal("for the test")
+        sequencer.operations._timer_due(operation)
         sequencer.note_healthy()
         await wait_all_tasks_blocked()
         assert runtime.statistics().active == 0

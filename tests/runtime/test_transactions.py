@@ -389,8 +389,8 @@ async def test_a_closing_during_the_transaction_loses_nothing(
             return error.name
 
     def close() -> None:
-        runtime._cells._cells["a"].sequencer.seal("the test wants it", at_once=True)
-        runtime._cells._cells["a"].sequencer.leave()
+        runtime._cells._cells["a"].sequencer.leaving.seal("the test wants it", at_once=True)
+        runtime._cells._cells["a"].sequencer.leaving.leave()
 
     async with open_claw_runtime(meeting, workflows=[run]) as runtime:
         setattr(meeting, moment, close)
@@ -409,7 +409,9 @@ async def test_a_seal_during_the_transaction_waits_for_no_grace(
     async with open_claw_runtime(
         meeting, workflows=[moving], config=RuntimeConfig(grace=1_000)
     ) as runtime:
-        meeting.before = lambda: runtime._cells._cells["a"].sequencer.seal("the test wants it")
+        meeting.before = lambda: runtime._cells._cells["a"].sequencer.leaving.seal(
+            "the test wants it"
+        )
         await runtime.start(moving, id="a")
         await wait_all_tasks_blocked()
         assert "a" not in runtime._cells._cells
@@ -429,8 +431,8 @@ async def test_a_closing_while_it_is_queued_withdraws_it(open_claw_runtime, meet
         meeting.before = lambda: None
         sequencer = runtime._cells._cells["a"].sequencer
         queued.append(sequencer.writes.unsettled)
-        sequencer.seal("the test wants it", at_once=True)
-        sequencer.leave()
+        sequencer.leaving.seal("the test wants it", at_once=True)
+        sequencer.leaving.leave()
 
     queued = []
     async with open_claw_runtime(meeting, workflows=[run]) as runtime:

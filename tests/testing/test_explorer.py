@@ -30,6 +30,7 @@ from claw_actors import (
 from claw_actors._core import replay
 from claw_actors._core.journal import EntryKind
 from claw_actors._runtime import cells, recovery
+from claw_actors._runtime.operations import Operations
 from claw_actors._runtime.sequencer import Sequencer
 from claw_actors.storage.model import MAX_PAGE
 from claw_actors.storage.operations import Claim
@@ -157,19 +158,19 @@ def must_fail(match: str) -> ExplorationFailed:
 
 def test_finds_a_result_handed_out_before_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Delivering an entry when it is posted lets the next body run on sand."""
-    honest = Sequencer.post
+    honest = Operations.post
 
     def hasty(
-        self: Sequencer, operation: Operation, entry: Entry, *, closed: tuple[str, ...] = ()
+        self: Operations, operation: Operation, entry: Entry, *, closed: tuple[str, ...] = ()
     ) -> None:
         honest(self, operation, entry, closed=closed)
-        trio.lowlevel.current_trio_token().run_sync_soon(early, self, entry)
+        trio.lowlevel.current_trio_token().run_sync_soon(early, self._sequencer, entry)
 
     def early(self: Sequencer, entry: Entry) -> None:
         self.committed(attrs.evolve(entry, n=self.committed_n + 1))
         self.pump()
 
-    monkeypatch.setattr(Sequencer, "post", hasty)
+    monkeypatch.setattr(Operations, "post", hasty)
     must_fail("on the strength of an entry that is not durable")
 
 

@@ -20,6 +20,7 @@ from claw_actors import Context, MemoryStorage, Status, workflow
 from claw_actors._core.journal import OUTSIDE, EntryKind, EntryStatus
 from claw_actors._core.offspring import read_child
 from claw_actors._runtime.environment import AttemptBegun
+from claw_actors._runtime.leaving import Leaving
 from claw_actors._runtime.sequencer import Sequencer
 from claw_actors.errors import WorkflowCancelledError, WorkflowFailedError
 from claw_actors.storage.memory.journal import Journal
@@ -123,20 +124,20 @@ class FamilyLife(Life):
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Watch the parent only, and let children run beside it."""
-        consume, seal, opened = Sequencer._consume, Sequencer.seal, programs.open_real_runtime
+        consume, seal, opened = Sequencer._consume, Leaving.seal, programs.open_real_runtime
         with super().watched():
-            noted, sealed = Sequencer._consume, Sequencer.seal
+            noted, sealed = Sequencer._consume, Leaving.seal
 
             def consumed(sequencer, entry):
                 (noted if sequencer.id == "a" else consume)(sequencer, entry)
 
-            def left(sequencer, why, **options):
-                (sealed if sequencer.id == "a" else seal)(sequencer, why, **options)
+            def left(leaving, why, **options):
+                (sealed if leaving._sequencer.id == "a" else seal)(leaving, why, **options)
 
             def open_with_kids(storage, *, workflows, **options):
                 return opened(storage, workflows=[*workflows, kid], **options)
 
-            Sequencer._consume, Sequencer.seal = consumed, left
+            Sequencer._consume, Leaving.seal = consumed, left
             programs.open_real_runtime = open_with_kids
             try:
                 yield

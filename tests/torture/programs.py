@@ -61,6 +61,7 @@ from claw_actors._core.journal import (
 from claw_actors._core.requests import request_op
 from claw_actors._core.rollback import ROLLBACK
 from claw_actors._runtime.environment import AttemptBegun
+from claw_actors._runtime.leaving import Leaving
 from claw_actors._runtime.sequencer import Sequencer
 from claw_actors.errors import (
     DeadlineExceededError,
@@ -500,7 +501,7 @@ class Life:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Let commits take time, and note how long the trace is at each delivery."""
-        write, consume, seal = InlineExecutor.write, Sequencer._consume, Sequencer.seal
+        write, consume, seal = InlineExecutor.write, Sequencer._consume, Leaving.seal
         life = self
 
         async def slow_write(executor, fn, *args):
@@ -512,22 +513,22 @@ class Life:
             return await write(executor, fn, *args)
 
         def noted(sequencer, entry):
-            if entry.n not in sequencer._given_up:
+            if entry.n not in sequencer.upcoming.given_up:
                 life.marks.append((entry.n, len(WORLDS[0].trace)))
             consume(sequencer, entry)
 
-        def sealed(sequencer, why, **options):
+        def sealed(leaving, why, **options):
             # What it does while it is unwound is no part of what it has done. One that is sealed
             # before its code has begun has done nothing.
-            if sequencer.sealed is None and sequencer is life.sequencer:
+            if leaving.sealed is None and leaving._sequencer is life.sequencer:
                 life.unwound.append(list(WORLDS[0].trace))
-            seal(sequencer, why, **options)
+            seal(leaving, why, **options)
 
-        InlineExecutor.write, Sequencer._consume, Sequencer.seal = slow_write, noted, sealed
+        InlineExecutor.write, Sequencer._consume, Leaving.seal = slow_write, noted, sealed
         try:
             yield
         finally:
-            InlineExecutor.write, Sequencer._consume, Sequencer.seal = write, consume, seal
+            InlineExecutor.write, Sequencer._consume, Leaving.seal = write, consume, seal
 
     @property
     def journal(self) -> tuple[Entry, ...]:

@@ -144,7 +144,7 @@ def test_finds_conditions_that_are_judged_too_late(monkeypatch):
     honest = Sequencer._resume_first_true
 
     def late(self):
-        return not self._queue and honest(self)
+        return not self.upcoming.queue and honest(self)
 
     monkeypatch.setattr(Sequencer, "_resume_first_true", late)
     must_be_found(100)
@@ -157,7 +157,7 @@ def test_finds_a_cancellation_that_does_not_wait_for_its_turn(monkeypatch):
         sequencer, operation = self.sequencer, self.operation
         if operation is None or getattr(operation, "is_task", False) or self.is_sealed:
             return honest(self, raise_cancel)
-        sequencer.close(operation)
+        sequencer.operations.close(operation)
         self.parked = False
         sequencer.turns.holder = self
         return Abort.SUCCEEDED
@@ -173,8 +173,8 @@ def test_finds_entries_that_are_delivered_in_the_order_of_arrival_only_live(monk
 
     def overtaking(self, entry):
         honest(self, entry)
-        if len(self._queue) > 1 and not self.replaying:
-            self._queue.rotate(1)
+        if len(self.upcoming.queue) > 1 and not self.replaying:
+            self.upcoming.queue.rotate(1)
 
     monkeypatch.setattr(Sequencer, "committed", overtaking)
     must_be_found(100)
