@@ -21,7 +21,7 @@ from ..errors import (
     NotFoundError,
     StaleWriteError,
 )
-from ..storage.actor import fresh
+from ..storage.write_queue import fresh
 from .operation import Condition, Operation
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import trio
 
     from .._core.journal import Entry
-    from ..storage.actor import Write
+    from ..storage.write_queue import Write
     from .strand import Strand
     from .timers import Timer
 

@@ -19,9 +19,10 @@ from .outbox import Outbox
 
 if TYPE_CHECKING:
     from .._core.journal import Entry, OpenTask
-    from ..storage.actor import StorageActor, Write
+    from ..storage.actor import StorageActor
     from ..storage.operations import Create, Result, Send
     from ..storage.records import DeadLetter, WorkflowRow
+    from ..storage.write_queue import Write
 
 __all__ = ["Values", "Writes"]
 

@@ -34,16 +34,16 @@ from trio.lowlevel import Abort, RaiseCancelT, current_task, reschedule, wait_ta
 from ..errors import (
     ClawError,
     OutcomeUnknownError,
-    StaleWriteError,
     StorageLockedError,
     StorageUnavailableError,
 )
 from .backend import Backend, OpenReport
 from .executor import Executor
 from .listeners import Listener, Listeners
-from .operations import Advance, Answer, Claim, Delete, Deleted, Operation, Result, Transact
+from .operations import Answer, Delete, Deleted, Operation, Result
+from .write_queue import Write, WriteQueue, fresh, is_of_a_life
 
-__all__ = ["StorageActor", "StorageLimits", "StorageStatistics", "Write"]
+__all__ = ["StorageActor", "StorageLimits", "StorageStatistics"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -94,45 +94,6 @@ class StorageStatistics:
     unavailable: str | None
 
 
-@attrs.define(eq=False)
-class Write:
-    """One write on its way: queued (it can be withdrawn), in flight (it cannot), or answered."""
-
-    operation: Operation
-    done: Callable[[Result], None]
-    patient: bool
-    queued: bool = True
-
-
-def fresh(error: ClawError) -> ClawError:
-    """Copy an error for one more receiver: a raised exception must not be shared by two tasks."""
-    # Not copy.copy: that calls the class with the message alone.
-    twin = type(error).__new__(type(error), *error.args)
-    twin.__dict__.update(error.__dict__)
-    twin.__cause__ = error
-    return twin
-
-
-def _is_conditional(refusal: ClawError) -> bool:
-    """Tell whether a write was only refused because something else arrived before it.
-
-    Its author has reckoned with that, and what it wrote later does not build on it.
-    """
-    return isinstance(refusal, StaleWriteError) and refusal.what == "journal"
-
-
-def _advance_of(operation: Operation) -> Advance | None:
-    """Return what an incarnation writes with an operation, if one does."""
-    if isinstance(operation, Transact):
-        return operation.advance
-    return operation if isinstance(operation, Advance) else None
-
-
-def _is_of_a_life(operation: Operation) -> bool:
-    """Tell whether an operation makes sense only to an incarnation, or to who begins one."""
-    return isinstance(operation, Advance | Transact | Claim)
-
-
 class StorageActor:
     """Owns a backend. Made by ``open_storage_actor``; users hold :class:`Storage`."""
 
@@ -149,11 +110,7 @@ class StorageActor:
         self.on_unheard: Callable[[int, str], None] = lambda pk, id: None
         self._executor = executor
         self._limits = limits
-        # Invariant: what is here is queued; what is taken out is in flight or answered.
-        self._queue: dict[Write, None] = {}
-        self._in_flight: Sequence[Write] = ()
-        # Invariant: empty unless the queue is full.
-        self._waiting: dict[Write, None] = {}
+        self._queue = WriteQueue(limits.max_queue, limits.max_group)
         self._listeners = Listeners(self._report_unheard)
         # Whether what an unclean end has cut off is dealt with, if there was one.
         self.ends_clean: bool = True
@@ -162,10 +119,8 @@ class StorageActor:
         # Set while it can be used: from the start, and again after each reopening.
         self._usable = trio.Event()
         self._usable.set()
-        self._more = trio.Event()
-        self._answered = trio.lowlevel.ParkingLot()
         self._unavailable: str | None = None
-        self._commits = self._operations = self._largest = self._refused = 0
+        self._commits = self._operations = self._largest = 0
 
     # -- for clients ------------------------------------------------------------------------------
 
@@ -186,9 +141,8 @@ class StorageActor:
         await trio.lowlevel.checkpoint_if_cancelled()
         task = current_task()
         write = Write(operation, lambda result: reschedule(task, outcome.Value(result)), patient)
-        # Whoever waits already comes first.
-        full = self._waiting or len(self._queue) >= self._limits.max_queue
-        self._accept(write, self._waiting if full else self._queue)
+        if not self._refuse(write):
+            self._queue.add_in_turn(write)
 
         def abort(_: RaiseCancelT) -> Abort:
             return Abort.SUCCEEDED if self.withdraw(write) else Abort.FAILED
@@ -207,29 +161,23 @@ class StorageActor:
         posted before it posts more.
         """
         write = Write(operation, done, patient)
-        self._accept(write, self._queue)
+        if not self._refuse(write):
+            self._queue.add(write)
         return write
 
-    def _accept(self, write: Write, queue: dict[Write, None]) -> None:
-        lives_end = self.trouble is not None and _is_of_a_life(write.operation)
-        if self.failure is not None or self._closing or lives_end:
-            # Answered from the loop, never from inside the call: callers hold invariants here.
-            write.queued = False
-            refusal = self._refusal()
-            trio.lowlevel.current_trio_token().run_sync_soon(self._answer, write, refusal)
-        else:
-            queue[write] = None
-            self._more.set()
+    def _refuse(self, write: Write) -> bool:
+        lives_end = self.trouble is not None and is_of_a_life(write.operation)
+        if self.failure is None and not self._closing and not lives_end:
+            return False
+        # Answered from the loop, never from inside the call: callers hold invariants here.
+        write.queued = False
+        refusal = self._refusal()
+        trio.lowlevel.current_trio_token().run_sync_soon(self._queue.answer, write, refusal)
+        return True
 
     def withdraw(self, write: Write) -> bool:
         """Take a queued write back; ``False`` if it is too late. Its ``done`` is not called."""
-        if not write.queued:
-            return False
-        write.queued = False
-        for queue in (self._queue, self._waiting):
-            queue.pop(write, None)
-        self._fill_queue()
-        return True
+        return self._queue.withdraw(write)
 
     async def fence(self, pk: int, life: int) -> None:
         """Make sure that no write of an older incarnation can commit any more.
@@ -241,21 +189,7 @@ class StorageActor:
             pk: the workflow.
             life: writes with a smaller life are dropped.
         """
-
-        def is_older(write: Write) -> bool:
-            advance = _advance_of(write.operation)
-            return advance is not None and advance.pk == pk and advance.life < life
-
-        while True:
-            for write in [write for write in self._taken() if is_older(write)]:
-                self.withdraw(write)
-                advance = _advance_of(write.operation)
-                assert advance is not None
-                self._answer(write, StaleWriteError(advance.id, "life", advance.life, life))
-            if not any(is_older(write) for write in self._in_flight):
-                return
-            # What was in flight may be queued again afterwards: storage was unavailable.
-            await self._answered.park()
+        await self._queue.fence(pk, life)
 
     async def read(self, fn: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run one of the backend's read methods. Never waits behind a write.
@@ -295,7 +229,7 @@ class StorageActor:
             commits=self._commits,
             operations=self._operations,
             largest_group=self._largest,
-            refused=self._refused,
+            refused=self._queue.refused,
             queued=len(self._queue),
             unavailable=self._unavailable,
         )
@@ -307,7 +241,7 @@ class StorageActor:
     def close(self) -> None:
         """Finish what is queued, then end; what comes later is refused."""
         self._closing = True
-        self._more.set()
+        self._queue.wake()
 
     # -- the loop ---------------------------------------------------------------------------------
 
@@ -400,7 +334,7 @@ class StorageActor:
     async def _run(self) -> None:
         pause_s = self._limits.first_pause_s
         while await self._wait_for_work():
-            group = self._take()
+            group = self._queue.take()
             try:
                 results = await self._executor.write(
                     self.backend.commit, [write.operation for write in group]
@@ -426,16 +360,12 @@ class StorageActor:
             with trio.move_on_after(self._limits.idle_s):
                 # A write may also come and be withdrawn.
                 while not self._queue and not self._closing:
-                    await self._wait_for_more()
+                    await self._queue.wait_for_more()
             if not self._queue and not self._closing:
                 await self._tidy()
         while not self._queue and not self._closing:
-            await self._wait_for_more()
+            await self._queue.wait_for_more()
         return bool(self._queue)
-
-    async def _wait_for_more(self) -> None:
-        self._more = trio.Event()
-        await self._more.wait()
 
     async def _tidy(self) -> None:
         try:
@@ -444,78 +374,32 @@ class StorageActor:
             # Space was not given back; the next commit tells whether anything is really wrong.
             _log.warning("could not give back space: %s", error)
 
-    def _take(self) -> list[Write]:
-        group: list[Write] = []
-        for write in self._queue:
-            alone = isinstance(write.operation, Transact)
-            if len(group) >= self._limits.max_group or (alone and group):
-                break
-            group.append(write)
-            if alone:
-                break
-        for write in group:
-            write.queued = False
-            del self._queue[write]
-        self._in_flight = group
-        self._fill_queue()
-        return group
-
-    def _fill_queue(self) -> None:
-        """Let in as many as there is room for, those who waited longest first."""
-        while self._waiting and len(self._queue) < self._limits.max_queue:
-            write = next(iter(self._waiting))
-            del self._waiting[write]
-            self._queue[write] = None
-
-    def _taken(self) -> list[Write]:
-        """Everything that can still be withdrawn."""
-        return [*self._queue, *self._waiting]
-
     def _put_back(self, group: Sequence[Write], error: StorageUnavailableError) -> None:
         """Keep the patient ones, in order and first; refuse the others. Closing, refuse all."""
-        self._in_flight = ()
+        self._queue.land()
         kept = [
             write for write in group if write.patient and not self._hurried and not self._closing
         ]
-        for write in kept:
-            write.queued = True
-        self._queue = dict.fromkeys([*kept, *self._queue])
+        self._queue.put_back(kept)
         for write in group:
             if not write.queued:
-                self._answer(write, fresh(error))
-        self._answered.unpark_all()
-
-    def _answer(self, write: Write, result: Result) -> None:
-        if isinstance(result, ClawError):
-            self._refused += 1
-        write.done(result)
+                self._queue.answer(write, fresh(error))
 
     def _answer_group(self, group: Sequence[Write], results: Sequence[Result]) -> None:
-        self._in_flight = ()
+        self._queue.land()
         self._commits += 1
         self._operations += len(group)
         self._largest = max(self._largest, len(group))
         for write, result in zip(group, results, strict=True):
-            self._answer(write, result)
-            operation = write.operation
+            self._queue.answer(write, result)
             if isinstance(result, ClawError):
-                advance = _advance_of(operation)
-                if advance is not None and not _is_conditional(result):
-                    self._refuse_followers(advance, result)
+                self._queue.refuse_followers(write, result)
             else:
-                self._listeners.announce(operation, result)
+                self._listeners.announce(write.operation, result)
         self._listeners.finish()
-        self._answered.unpark_all()
 
     def _report_unheard(self, pk: int, id: str) -> None:
         self.on_unheard(pk, id)  # whoever that is by now
-
-    def _refuse_followers(self, refused: Advance, error: ClawError) -> None:
-        for write in self._taken():
-            later = _advance_of(write.operation)
-            if later and (later.pk, later.life) == (refused.pk, refused.life):
-                self.withdraw(write)
-                self._answer(write, fresh(error))
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -535,14 +419,9 @@ class StorageActor:
         self.trouble = trouble
         self._usable = trio.Event()
         _log.error("storage failed: %s", trouble)
-        group, self._in_flight = self._in_flight, ()
-        for write in group:
-            self._answer(write, fresh(trouble))
-        for write in self._taken():
-            if _is_of_a_life(write.operation):
-                self.withdraw(write)
-                self._answer(write, self._refusal())
-        self._answered.unpark_all()
+        for write in self._queue.land():
+            self._queue.answer(write, fresh(trouble))
+        self._queue.refuse_all(self._refusal, only=is_of_a_life)
         for notify in self.on_failure:
             notify()
         return trouble
@@ -551,7 +430,5 @@ class StorageActor:
         """It lives no more: answer everything, and refuse what comes."""
         self.failure = self.trouble
         self._closing = True
-        for write in self._taken():
-            self.withdraw(write)
-            self._answer(write, self._refusal())
+        self._queue.refuse_all(self._refusal)
         self._usable.set()

@@ -20,13 +20,14 @@ from ..errors import (
     StorageLockedError,
     StorageVersionError,
 )
-from .actor import StorageActor, StorageLimits, fresh
+from .actor import StorageActor, StorageLimits
 from .backend import Backend, OpenReport
 from .client import Storage
 from .codec import MAX_PAYLOAD_BYTES, Codec
 from .executor import Executor, InlineExecutor, ThreadExecutor
 from .sqlite import SQLiteStorage
 from .sqlite.onlooker import Onlooker
+from .write_queue import fresh
 
 __all__ = [
     "Sight",

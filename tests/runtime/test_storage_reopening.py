@@ -17,7 +17,7 @@ from claw_actors.errors import (
     StorageUnavailableError,
     WorkflowCancelledError,
 )
-from claw_actors.storage.actor import fresh
+from claw_actors.storage.write_queue import fresh
 
 UNKNOWN = OutcomeUnknownError("memory", "I/O error")
 DAMAGE = StorageCorruptError("memory", "a page", "restore a backup")

@@ -22,7 +22,7 @@ from claw_actors.errors import (
     StorageCorruptError,
     StorageUnavailableError,
 )
-from claw_actors.storage.actor import StorageActor, StorageLimits, StorageStatistics, fresh
+from claw_actors.storage.actor import StorageActor, StorageLimits, StorageStatistics
 from claw_actors.storage.backend import Backend, OpenReport
 from claw_actors.storage.executor import InlineExecutor, ThreadExecutor
 from claw_actors.storage.operations import (
@@ -40,6 +40,7 @@ from claw_actors.storage.operations import (
     Steered,
 )
 from claw_actors.storage.records import WorkflowRow
+from claw_actors.storage.write_queue import fresh
 
 FULL = StorageUnavailableError("the fake", "disk full")
 
