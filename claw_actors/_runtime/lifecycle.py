@@ -35,7 +35,7 @@ from ..storage.operations import Advance, Create, Created, Send, Steer, Steered
 from ..storage.records import Loaded, RowChange, StoredWorkflow, WorkflowRow
 from ..storage.steering import Steering
 from ..storage.validation import check_free_text, check_id
-from .cells import MAX_REASON_CHARS
+from .crashes import MAX_REASON_CHARS
 from .environment import Environment
 from .removal import Removal
 

@@ -80,7 +80,7 @@ class Runtime(Correspondence):
         codec: Codec,
         environment: Environment,
     ) -> None:
-        super().__init__(actor, codec, environment, cells, cells.message_counts)
+        super().__init__(actor, codec, environment, cells, cells.lives.message_counts)
         self._supervisor = supervisor
         self._cells = cells
         self._recovery = recovery
@@ -446,8 +446,8 @@ class Runtime(Correspondence):
 
     def statistics(self) -> RuntimeStatistics:
         """Return what has been done so far."""
-        counts, tasks = self._cells.counts, self._cells.task_counts
-        messages = self._cells.message_counts
+        counts, tasks = self._cells.counts, self._cells.lives.task_counts
+        messages = self._cells.lives.message_counts
         return RuntimeStatistics(
             active=len(self._cells),
             started=counts.started,

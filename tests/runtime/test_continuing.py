@@ -525,7 +525,7 @@ async def test_on_a_file_the_journals_of_earlier_runs_are_dropped_in_pieces(tmp_
         pieces.append(pk)
         return Trim(pk, limit=5)
 
-    monkeypatch.setattr("claw_actors._runtime.cells.Trim", trim)
+    monkeypatch.setattr("claw_actors._runtime.lives.Trim", trim)
 
     @workflow
     async def run(ctx: Context, n: int) -> int:

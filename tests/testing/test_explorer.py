@@ -29,7 +29,7 @@ from claw_actors import (
 )
 from claw_actors._core import replay
 from claw_actors._core.journal import EntryKind
-from claw_actors._runtime import cells, recovery
+from claw_actors._runtime import lives, recovery
 from claw_actors._runtime.operations import Operations
 from claw_actors._runtime.sequencer import Sequencer
 from claw_actors.storage.model import MAX_PAGE
@@ -195,7 +195,7 @@ def test_finds_a_task_that_runs_again_after_its_record(monkeypatch: pytest.Monke
             del past.by_op[past.entries.pop().op]
         return past
 
-    monkeypatch.setattr(cells, "read_past", forgetful)
+    monkeypatch.setattr(lives, "read_past", forgetful)
     must_fail("runs again after its record")
 
 

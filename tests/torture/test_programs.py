@@ -12,7 +12,7 @@ from trio.lowlevel import Abort
 
 from claw_actors._core import replay
 from claw_actors._core.journal import EntryKind
-from claw_actors._runtime import cells
+from claw_actors._runtime import lives
 from claw_actors._runtime.inbox import Inbox
 from claw_actors._runtime.recovery import Recovery
 from claw_actors._runtime.sequencer import Sequencer
@@ -135,7 +135,7 @@ def test_finds_another_order_of_delivery(monkeypatch):
                 break
         return attrs.evolve(past, entries=type(past.entries)(entries))
 
-    monkeypatch.setattr(cells, "read_past", swapped)
+    monkeypatch.setattr(lives, "read_past", swapped)
     must_be_found(100)
 
 
