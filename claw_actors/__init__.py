@@ -6,7 +6,8 @@ serialises writes to SQLite or memory; a supervisor respawns actors from their c
 
 The map of the library:
 
-- ``definitions``: ``@workflow`` and ``@task``, what an author declares.
+- ``definitions``: ``@workflow`` and ``@task``, what an author declares. ``task_context``: where
+  the code that runs stands; ``task_info``.
 - ``_runtime``: what runs them; ``open_runtime``, ``Runtime``, ``Context``.
 - ``storage``: what keeps them; ``SQLiteStorage``, ``MemoryStorage``, ``open_storage``.
 - ``actors``: actors and their supervision, useful by themselves; ``open_supervisor``, ``Actor``.

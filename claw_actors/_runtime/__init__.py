@@ -1,13 +1,33 @@
 """The Trio shell: what runs workflows on storage and supervision.
 
-- ``opening``: ``open_runtime``, the order of lives. ``runtime``: :class:`Runtime`.
-- ``statistics``: what it has done. ``handle``: :class:`WorkflowHandle`.
-- ``cells``: what survives an incarnation's death; activation, respawn, quarantine.
-- ``incarnation``: one life of one instance. ``sequencer``: who has the turn, and what is
-  delivered next. ``operation``: what a context waits for. ``context``: what workflow code holds.
-- ``attempts``: task bodies with their retries. ``long_running``: which of them run for long.
-  ``outbox``: notes that nobody waits for. ``driver``: refuses foreign awaits.
-- ``recovery``: what comes back at start. ``timers``: the one who watches deadlines.
-- ``signatures``: arguments and results as bytes. ``registry``: workflows by name and version.
-- ``config``, ``environment``: what users and tests set.
+In the order in which one meets them, from the outside in:
+
+- The door. ``opening``: ``open_runtime``, the order of lives. ``runtime``: :class:`Runtime`;
+  ``handle``: :class:`WorkflowHandle`; ``statistics``: what has been done. ``config``,
+  ``environment``: what users and tests set. ``registry``: workflows by name and version.
+- Acting from outside. ``lifecycle``: cancel, pause, resume, terminate, retry, fork; ``removal``:
+  deletion. ``correspondence``: messages to workflows, and what these show. ``changes``: who waits
+  for either. ``control``: all of it from another process.
+- Who is in memory. ``cells``: all of them; ``cell``: what survives an incarnation's death;
+  ``lives``: how the next one begins; ``crashes``: respawn or quarantine. ``recovery``: what comes
+  back at start; ``idling``: who leaves; ``wakes``: when those who left are due; ``timers``: the
+  one who watches deadlines.
+- One life of one instance. ``incarnation``: from checkpoint to end; ``driver``: runs the author's
+  code, and refuses foreign awaits; ``rollback``, ``closing``, ``continuing``: what the end of the
+  function brings about. ``rest``, ``leaving``: how it leaves memory, and how it is stopped.
+- Its order. ``sequencer``: who has the turn, and what is delivered next. ``turns``: the turn
+  itself; ``strand``: one sequence of operations; ``operation``: what a strand waits for;
+  ``waiting``: all of these; ``operations``: how they begin and end; ``upcoming``: entries not
+  delivered yet. ``writes``, ``outbox``: what is stored, now or with the next write.
+- What workflow code holds. ``context``: :class:`Context`, of ``bearings`` (time, chance, place),
+  ``messaging`` and ``parenting``. ``instants``: lengths and deadlines, checked. ``nursery``,
+  ``children``, ``parallel``: things side by side; ``scopes``: durable time-outs;
+  ``coordination``, ``channel``: locks, events, channels.
+- Tasks. ``signatures``: arguments and results as bytes; ``calls``: a call, run or replayed;
+  ``attempts``: bodies with their retries; ``endings``: how those end; ``open_work``: where they
+  stand, ``long_running``: which of them is noted, ``heartbeat``: what they tell of themselves.
+  ``transacting``: bodies that are part of a commit.
+- Messages and child workflows. ``inbox``: messages not received yet; ``replies``: answers to
+  requests. ``births``: how children are created; ``brood``: which there are; ``child_handle``: one
+  of them.
 """

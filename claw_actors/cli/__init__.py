@@ -3,7 +3,7 @@
 It uses what any program could: ``open_client``, ``open_runtime``, ``back_up``, ``restore``,
 ``load_config``.
 
-- ``program``: the command ``claw`` itself, and what errors become.
+- ``program``: the command ``claw`` itself, and what errors become. ``exits``: the exit codes.
 - ``desk``: what the commands share: which database, and how to answer.
 - ``looking``, ``acting``, ``copying``, ``running``: the commands.
 - ``output``: JSON lines, tables, times.

@@ -4,8 +4,8 @@ A program decides by class and by attributes, never by parsing a message. Each m
 happened and what to do about it. Exceptions of the libraries below (sqlite3, cattrs, ``OSError``)
 are mapped to these where they enter, and kept as ``__cause__``.
 
-They stand by what raises them: ``storage``, ``starting``, ``requests``, ``results``, ``workflows``,
-``actors``; and are imported from here.
+``family`` is what they have in common. They stand by what raises them: ``storage``, ``starting``,
+``requests``, ``results``, ``workflows``, ``actors``; and are imported from here.
 """
 
 from .actors import ActorCrashedError as ActorCrashedError

@@ -1,12 +1,14 @@
 """Storage: the only SQL, files and threads; backends, the storage actor and its client.
 
 - ``model``: what users read and write. ``validation``: what every backend accepts.
-- ``client``: :class:`Storage`, the async face; ``reading``: the half of it that only reads.
-  ``translation``: users' records to stored ones.
-- ``actor``: the one writer, in groups. ``executor``: where backends run. ``opening``: lifetimes.
-- ``listeners``: who is told of what was committed.
-- ``backend``: the synchronous contract. ``operations``, ``records``: what passes through it;
-  ``refusals``: why a message could not be sent, to be recorded.
+- ``opening``: lifetimes. ``client``: :class:`Storage`, the async face; ``reading``: the half of it
+  that only reads. ``translation``: users' records to stored ones.
+- ``actor``: the one writer, in groups. ``write_queue``: what it has taken and not answered;
+  ``listeners``: who is told of what was committed; ``executor``: where backends run.
+- ``backend``: the synchronous contract. ``operations``, ``records``: what passes through it.
+- What backends share, so that they agree. ``family``: what binds a child to its parent;
+  ``steering``: pause, resume, terminate; ``refusals``: why a message could not be sent, or a child
+  not be started, to be recorded; ``transacting``: an author's own SQL in a commit.
 - ``memory``, ``sqlite``: the backends. ``backups``: copies of a SQLite file in use.
 - ``codec``: values as strict JSON. ``converter``: what makes it strict.
 """

@@ -1,8 +1,9 @@
 """Acting from another process: the owner's control socket, and the visitor where no owner lives.
 
 - ``requests``: what can be asked for, a closed list, and how it is done.
+- ``client``: what an operator's program holds; ``courier``: who it sends to whoever can do it.
 - ``wire``: a conversation, as lines of JSON over a stream.
 - ``address``: the socket's file, and who is at the other end.
-- ``server``: what the owner serves. ``visit``: the same operations where nobody owns the file.
-- ``client``: what an operator's program holds; ``owner``: how it asks the owner.
+- ``owner``: how the owner is asked; ``server``: what the owner serves.
+- ``visit``: the same operations where nobody owns the file.
 """

@@ -6,7 +6,9 @@
 - ``inspection``: what is refused before anything is changed.
 - ``connection``, ``schema``, ``statements``: SQLite's settings, the tables, the SQL.
 - ``rows``: records as rows, with their checksums.
-- ``writer``, ``transaction``, ``workflows``, ``journal``, ``deletion``: one group, one commit.
+- ``writer``, ``transaction``: one group, one commit. What it does to which tables: ``workflows``,
+  ``journal``, ``family`` (children), ``belongings`` (values and dead letters), ``deletion``.
+- ``facade``: the connection that an author's own function gets, within a commit.
 - ``pool``, ``reader``, ``listing``: reads, each of one moment. ``onlooker``: those of somebody
   who is not the owner.
 - ``backup``: a copy in one moment, and the way back. ``examination``: every row, looked at.

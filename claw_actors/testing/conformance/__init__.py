@@ -21,12 +21,13 @@ The cases, by topic:
 - ``messaging``, ``publishing``, ``discarding``, ``continuing``, ``parenting``: what an
   ``Advance`` brings along.
 - ``reporting``: what a parent is told of its children.
-- ``grouping``: several of them in one commit, and ``Atomic``.
+- ``grouping``: several of them in one commit, and ``Atomic``. ``transacting``: with an author's
+  own SQL.
 - ``finding``, ``listing``, ``recovering``: the reads.
 - ``values``: what must come back as it was given.
 - ``lifetimes``, ``threads``: opening and closing; reads beside a commit.
 
-``samples`` and ``driving`` are what they are written with. Nothing here needs pytest.
+``case``, ``samples`` and ``driving`` are what they are written with. Nothing here needs pytest.
 """
 
 from . import (
