@@ -70,8 +70,10 @@ from .errors import TaskFailedError as TaskFailedError
 from .errors import WorkflowFailure as WorkflowFailure
 from .storage.backend import Backend as Backend
 from .storage.backups import BackupReport as BackupReport
+from .storage.backups import ExaminationReport as ExaminationReport
 from .storage.backups import RestoreReport as RestoreReport
 from .storage.backups import back_up as back_up
+from .storage.backups import examine as examine
 from .storage.backups import restore as restore
 from .storage.client import Storage as Storage
 from .storage.memory import MemoryStorage as MemoryStorage
@@ -103,6 +105,7 @@ __all__ = [
     "DeadlineExceededError",
     "ErrorRecord",
     "Event",
+    "ExaminationReport",
     "Lock",
     "MemoryStorage",
     "Nursery",
@@ -139,6 +142,7 @@ __all__ = [
     "actors",
     "back_up",
     "errors",
+    "examine",
     "load_config",
     "open_client",
     "open_runtime",

@@ -1,11 +1,12 @@
 """The command line ``claw``: what an operator does, from a terminal or a script.
 
 It uses what any program could: ``open_client``, ``open_runtime``, ``back_up``, ``restore``,
-``load_config``.
+``examine``, ``load_config``.
 
 - ``program``: the command ``claw`` itself, and what errors become. ``exits``: the exit codes.
 - ``desk``: what the commands share: which database, and how to answer.
-- ``looking``, ``acting``, ``copying``, ``running``: the commands.
+- ``looking``, ``acting``, ``copying``, ``examining``, ``running``: the commands. ``exits``: their
+  exit codes.
 - ``output``: JSON lines, tables, times.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import ClawError
-from . import acting, copying, looking, running
+from . import acting, copying, examining, looking, running
 from .exits import exit_code
 from .output import printable, tell
 
@@ -37,8 +37,9 @@ def program() -> None:
     """
 
 
-for command in (*looking.COMMANDS, *acting.COMMANDS, *copying.COMMANDS, *running.COMMANDS):
-    program.add_command(command)
+for room in (looking, acting, copying, examining, running):
+    for command in room.COMMANDS:
+        program.add_command(command)
 
 
 def main() -> None:

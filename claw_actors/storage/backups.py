@@ -1,4 +1,4 @@
-"""Backups of a SQLite database, beside whatever uses it."""
+"""Backups of a SQLite database, and a look at how it is, beside whatever uses it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ import trio
 from .sqlite.backup import BackupReport, RestoreReport
 from .sqlite.backup import back_up as back_up_now
 from .sqlite.backup import restore as restore_now
+from .sqlite.diagnosis import ExaminationReport, diagnose
 from .sqlite.files import checked_path
 
-__all__ = ["BackupReport", "RestoreReport", "back_up", "restore"]
+__all__ = [
+    "BackupReport",
+    "ExaminationReport",
+    "RestoreReport",
+    "back_up",
+    "examine",
+    "restore",
+]
 
 
 async def back_up(
@@ -85,6 +93,29 @@ async def restore(
     """
     make = partial(restore_now, checked_path(backup), checked_path(destination), replace=replace)
     return await trio.to_thread.run_sync(make)
+
+
+async def examine(path: str | os.PathLike[str]) -> ExaminationReport:
+    """Look at a SQLite database, in use or not, and compare every row with its checksum.
+
+    Nothing is changed, and whoever uses the database goes on meanwhile; only its log grows for as
+    long as the reading takes.
+
+    Args:
+        path: the database.
+
+    Returns:
+        How it is. Damage that could be read around is in it, and is no exception.
+
+    Raises:
+        StorageUnavailableError: there is no database.
+        StorageVersionError: another version of claw_actors has made it.
+        StorageCorruptError: it is so damaged that it cannot be read at all.
+        InvalidInputError: this is no path.
+
+    It is over before a cancellation takes effect.
+    """
+    return await trio.to_thread.run_sync(diagnose, checked_path(path))
 
 
 def _tell(on_progress: Callable[[int, int], None] | None, done: int, pages: int) -> None:

@@ -31,6 +31,7 @@ DONE = [
     ("delete", "done", *DB),
     ("backup", "copy.db", *DB),
     ("restore", "claw.db", "--db", "new.db"),
+    ("doctor", "--storage-only", *DB),
 ]
 
 FAILED = [
@@ -50,6 +51,7 @@ FAILED = [
     (1, ("delete", "waiting", *DB)),
     (1, ("backup", "claw.db", *DB)),
     (1, ("restore", "claw.db", *DB)),
+    (1, ("doctor", "--db", "missing.db")),
     (2, ("run", "nothing:here", *DB)),
     (2, ("dance",)),
 ]

@@ -19,7 +19,7 @@ import attrs
 from ...errors import StorageUnavailableError
 from .connection import open_plain, open_reading, refuse_old_sqlite
 from .examination import examine
-from .faults import corrupt, read_failed
+from .faults import corrupt, mapped
 from .files import (
     Place,
     create_private,
@@ -107,7 +107,7 @@ def back_up(
         StorageVersionError: another version of claw_actors has made it.
         StorageCorruptError: what was copied is damaged, and so is the database.
     """
-    with _mapped(source):
+    with mapped(source):
         refuse_old_sqlite(source)
         from_place = locate(source)
         refuse_missing(from_place)
@@ -137,7 +137,7 @@ def restore(backup: str, destination: str, *, replace: bool = False) -> RestoreR
         StorageVersionError: another version of claw_actors has made the backup.
         StorageCorruptError: the backup is damaged. The database is as it was.
     """
-    with _mapped(backup):
+    with mapped(backup):
         refuse_old_sqlite(backup)
         from_place = locate(backup)
         refuse_missing(from_place)
@@ -186,16 +186,6 @@ def refuse_existing(place: Place) -> None:
     """
     if os.path.lexists(place.path):
         raise StorageUnavailableError(place.path, "it exists; name a file that does not")
-
-
-@contextmanager
-def _mapped(where: str) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageUnavailableError(str(error.filename or where), str(error)) from error
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise read_failed(error, where) from error
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final
 
 from ...errors import (
@@ -13,7 +15,15 @@ from ...errors import (
     StorageUnavailableError,
 )
 
-__all__ = ["CULPRITS", "commit_failed", "corrupt", "primary_code", "read_failed", "refused"]
+__all__ = [
+    "CULPRITS",
+    "commit_failed",
+    "corrupt",
+    "mapped",
+    "primary_code",
+    "read_failed",
+    "refused",
+]
 
 CULPRITS: Final = (
     sqlite3.IntegrityError,
@@ -74,6 +84,21 @@ def read_failed(error: BaseException, where: str) -> ClawError:
     if isinstance(error, CULPRITS):
         return _unacceptable(error)
     return StorageUnavailableError(where, _reason(error))
+
+
+@contextmanager
+def mapped(where: str) -> Generator[None]:
+    """Map what is raised in a block that works with files that nobody has open, or only reads.
+
+    Args:
+        where: the path, for what does not say it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageUnavailableError(str(error.filename or where), str(error)) from error
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise read_failed(error, where) from error
 
 
 def commit_failed(error: sqlite3.Error, where: str, *, committing: bool) -> ClawError:

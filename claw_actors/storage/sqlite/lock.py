@@ -20,7 +20,7 @@ from typing import Final, Literal, TypeAlias
 
 from ...errors import StorageLockedError
 
-__all__ = ["OwnerLock", "Role", "owner_name"]
+__all__ = ["OwnerLock", "Role", "find_holder", "owner_name"]
 
 Role: TypeAlias = Literal["owner", "visitor"]
 """Who takes a file: its owner for as long as it runs, or an operator for a moment."""
@@ -49,6 +49,35 @@ def _is_passing(note: str) -> bool:
     return False
 
 
+def _read_note(descriptor: int) -> str:
+    return os.pread(descriptor, _MAX_NOTE_BYTES, 0).decode(errors="replace").strip()
+
+
+def find_holder(path: str) -> str | None:
+    """Find out who holds a lock, as they named themselves; ``None`` if nobody does.
+
+    It is tried, shared and for an instant: whoever wants it just then finds no note of a holder in
+    it, and looks again.
+
+    Args:
+        path: the lock file.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read_note(descriptor) or "another process"
+    finally:
+        os.close(descriptor)
+    return None
+
+
 class OwnerLock:
     """A held lock. It is released by :meth:`release`, or by the end of the process."""
 
@@ -71,7 +100,7 @@ class OwnerLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._write_note(role)
         except BlockingIOError:
-            note = os.pread(self._descriptor, _MAX_NOTE_BYTES, 0).decode(errors="replace").strip()
+            note = _read_note(self._descriptor)
             os.close(self._descriptor)
             holder = note or "another process"
             raise StorageLockedError(for_path, holder, passing=_is_passing(note)) from None
