@@ -68,6 +68,8 @@ class Wakes:
         self._further: Timer | None = None
         # Who has left while the next window was being read, which may not show it.
         self._meanwhile: dict[str, tuple[Place, float]] | None = None
+        # One window is read at a time: recoveries may also be asked for.
+        self._looking = trio.Lock()
 
     def __len__(self) -> int:
         return len(self._waits)
@@ -115,11 +117,26 @@ class Wakes:
             read: reads the next so many who wait past a place.
             is_active: tells whether one is in memory.
         """
-        self._meanwhile = {}
-        try:
-            window = await read(self._horizon, WAKE_WINDOW)
-        finally:
-            meanwhile, self._meanwhile = self._meanwhile, None
+        async with self._looking:
+            while True:
+                horizon = self._horizon
+                meanwhile: dict[str, tuple[Place, float]] = {}
+                self._meanwhile = meanwhile
+                try:
+                    window = await read(horizon, WAKE_WINDOW)
+                finally:
+                    self._meanwhile = None
+                if self._horizon == horizon:
+                    break  # otherwise it has come nearer meanwhile, or all was forgotten
+            self._take(window, meanwhile, is_active)
+
+    def _take(
+        self,
+        window: list[WakeTime],
+        meanwhile: dict[str, tuple[Place, float]],
+        is_active: Callable[[str], bool],
+    ) -> None:
+        """Set the timers of a window that was read."""
         if len(window) < WAKE_WINDOW:
             self._move_horizon(LATEST, math.inf)
         else:

@@ -679,6 +679,45 @@ async def test_a_window_that_cannot_be_read_moves_nothing(kept):
     assert noted.woken == ["w3"]
 
 
+async def test_windows_are_read_one_after_the_other(kept):
+    """Also when somebody asks for a recovery while another one reads; nobody goes untimed."""
+    noted, wakes = kept
+    asked = []
+
+    async def read(after, limit):
+        asked.append(after)
+        await trio.sleep(1)
+        wakes.add(EPOCH + 20 + len(asked), 7 + len(asked), f"left{len(asked)}", 20)
+        return [wait(1, 10), wait(2, 15)] if after == (-math.inf, 0) else []
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(wakes.look_further, read, lambda id: False)
+    assert asked == [(-math.inf, 0), (EPOCH + 15, 2)]
+    await trio.sleep(40)
+    assert noted.woken[:2] == ["w1", "w2"]
+    assert "left2" in noted.woken
+
+
+async def test_a_window_of_what_was_forgotten_meanwhile_is_read_anew(kept):
+    """Storage was opened again: the first ones have lost their timers while the next were read."""
+    noted, wakes = kept
+
+    async def first(after, limit):
+        return [wait(1, 10), wait(2, 20)]
+
+    async def after_that(after, limit):
+        if after != (-math.inf, 0):
+            wakes.reset()
+            return [wait(3, 30)]
+        return [wait(1, 10), wait(2, 20)]
+
+    await wakes.look_further(first, lambda id: False)
+    await wakes.look_further(after_that, lambda id: False)
+    await trio.sleep(25)
+    assert noted.woken == ["w1", "w2"]
+
+
 async def test_a_horizon_that_comes_nearer_is_looked_past_in_time(kept):
     """Those beyond it are read again when the last one before it is due."""
     noted, wakes = kept
