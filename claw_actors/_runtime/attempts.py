@@ -407,7 +407,7 @@ class Attempts:
             name=task.name,
             kind=EntryKind.TASK,
             status=status,
-            at=max(self._sequencer.wall(), self._sequencer.now),
+            at=self._sequencer.time(),
             after=operation.asked.after,
             life=self._sequencer.life,
             attempt=attempt,

@@ -16,7 +16,7 @@ from ..errors import (
 )
 from ..storage.codec import Codec, decode_error
 from ..storage.operations import Send
-from ..storage.refusals import decode_refusal
+from ..storage.refusals import refusal_in
 from ..storage.validation import check_free_text
 from .operation import Operation
 
@@ -143,20 +143,15 @@ class ChildHandle(Generic[R_co]):
         arguments = digest(json.dumps([self.id, reason]).encode())
 
         def begin(operation: Operation) -> None:
-            at = max(sequencer.wall(), sequencer.now)
+            at = sequencer.time()
             request = Entry(CANCEL_OP, "cancel", EntryKind.CANCEL, EntryStatus.OK, at, value=value)
-            entry = Entry(
-                asked.op, asked.name, asked.kind, EntryStatus.OK, at, asked.after, sequencer.life,
-                digest=arguments,
-            )  # fmt: skip
+            entry = sequencer.operations.entry(operation, at, digest=arguments)
             sequencer.operations.post(operation, entry, sends=(Send(self.id, request, key),))
 
         entry = cast("Entry", await strand.wait(Operation(strand, asked, begin=begin)))
-        if entry.status is EntryStatus.FAILED:
-            refusal = decode_refusal(entry.value or b"")
-            if not isinstance(refusal, NotFoundError | WorkflowClosedError):
-                refusal.entry_n = entry.n
-                raise refusal
+        refusal = refusal_in(entry)
+        if refusal is not None and not isinstance(refusal, NotFoundError | WorkflowClosedError):
+            raise refusal
 
     async def cancel_and_wait(self, reason: str) -> None:
         """Cancel the child, and wait until it has cleaned up; for ``ctx.run_child``."""

@@ -73,7 +73,7 @@ class Closing:
 
     def _request(self, id: str) -> Send:
         sequencer = self._sequencer
-        at = max(sequencer.wall(), sequencer.now)
+        at = sequencer.time()
         entry = Entry(CANCEL_OP, "cancel", EntryKind.CANCEL, EntryStatus.OK, at, value=REASON)
         return Send(id, entry, self._key)
 

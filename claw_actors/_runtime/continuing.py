@@ -122,7 +122,7 @@ class NextRun:
 
     def _write(self, workflow: Workflow[..., object], value: bytes) -> Advance:
         sequencer, environment = self._sequencer, self._environment
-        start = start_entry(value, max(sequencer.wall(), sequencer.now))
+        start = start_entry(value, sequencer.time())
         # What an earlier life has made a dead letter of is no message any more.
         unread = [
             attrs.evolve(message, n=0)

@@ -275,7 +275,7 @@ class Incarnation:
 
     def _end(self, outcome: _Outcome, status: Status) -> Advance:
         sequencer = self.sequencer
-        now = max(sequencer.wall(), sequencer.now)
+        now = sequencer.time()
         entry = Entry(
             op=END_OP,
             name="end",

@@ -9,12 +9,12 @@ from typing import TypeVar, cast, overload
 
 from .._core.failures import describe
 from .._core.identity import digest, send_key
-from .._core.journal import Entry, EntryKind, EntryStatus, message
+from .._core.journal import Entry, EntryKind, message
 from .._core.requests import is_reserved
 from ..errors import DeadlineExceededError, InvalidInputError, SerializationError
 from ..storage.operations import Send
 from ..storage.records import DeadLetter
-from ..storage.refusals import decode_refusal
+from ..storage.refusals import refusal_in
 from ..storage.validation import check_id, check_printable
 from .bearings import Bearings
 from .instants import checked_length
@@ -73,25 +73,15 @@ class Messaging(Bearings):
         arguments = json.dumps([workflow_id, topic, idempotency_key]).encode() + data
 
         def begin(operation: Operation) -> None:
-            at = max(self._sequencer.wall(), self._sequencer.now)
+            at = self._sequencer.time()
             sent = Send(workflow_id, message(topic, at, data), key)
-            entry = Entry(
-                asked.op,
-                asked.name,
-                asked.kind,
-                EntryStatus.OK,
-                at,
-                asked.after,
-                self._sequencer.life,
-                digest=digest(arguments),
-            )
-            self._sequencer.operations.post(operation, entry, sends=(sent,))
+            operations = self._sequencer.operations
+            entry = operations.entry(operation, at, digest=digest(arguments))
+            operations.post(operation, entry, sends=(sent,))
 
         entry = cast("Entry", await strand.wait(Operation(strand, asked, begin=begin)))
         attempts.compare(entry, arguments)
-        if entry.status is EntryStatus.FAILED:
-            refusal = decode_refusal(entry.value or b"")
-            refusal.entry_n = entry.n
+        if (refusal := refusal_in(entry)) is not None:
             raise refusal
         if entry.life == self._sequencer.life:
             self._surroundings.message_counts.sent += 1
@@ -270,7 +260,7 @@ class Messaging(Bearings):
             reason,
         )
         self._surroundings.message_counts.dead_letters += 1
-        at = max(sequencer.wall(), sequencer.now)
+        at = sequencer.time()
         sequencer.writes.put_aside(
             letter,
             DeadLetter(letter.name, at, reason, letter.value),

@@ -127,11 +127,7 @@ class Operations:
     def _post_timer(self, operation: Operation) -> None:
         # Not before its deadline, whatever the wall clock says: `ctx.now()` never disappoints.
         at = max(self._sequencer.wall(), operation.deadline)
-        asked, life = operation.asked, self._sequencer.life
-        self.post(
-            operation,
-            Entry(asked.op, asked.name, asked.kind, EntryStatus.OK, at, asked.after, life=life),
-        )
+        self.post(operation, self.entry(operation, at))
 
     def timers_set(self) -> list[Timer]:
         """Return the timers of everything that is waited for."""
@@ -139,6 +135,35 @@ class Operations:
         return [one.timer for one in operations if one.timer is not None]
 
     # -- ended ------------------------------------------------------------------------------------
+
+    def entry(
+        self,
+        operation: Operation,
+        at: float,
+        *,
+        digest: bytes | None = None,
+        value: bytes | None = None,
+    ) -> Entry:
+        """Make the entry that ends an operation as it was asked for.
+
+        Args:
+            operation: whose.
+            at: when that is, in POSIX seconds.
+            digest: over what it was asked with.
+            value: what the entry holds.
+        """
+        asked = operation.asked
+        return Entry(
+            asked.op,
+            asked.name,
+            asked.kind,
+            EntryStatus.OK,
+            at,
+            asked.after,
+            self._sequencer.life,
+            digest=digest,
+            value=value,
+        )
 
     def post(
         self,

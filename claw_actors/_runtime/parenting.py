@@ -9,18 +9,17 @@ import trio
 
 from .._core.failures import consists_of, leaves
 from .._core.identity import digest
-from .._core.journal import Entry, EntryKind, EntryStatus
+from .._core.journal import Entry, EntryKind
 from .._core.offspring import ON_PARENT_CLOSE, OnParentClose, child_id, child_note, read_child
 from ..errors import InvalidInputError
 from ..storage.operations import Advanced, Created, Result
-from ..storage.refusals import decode_refusal
+from ..storage.refusals import refusal_in
 from .child_handle import ChildHandle
 from .messaging import Messaging
 from .operation import Operation
 from .scopes import open_shield
 
 if TYPE_CHECKING:
-    from .._core.replay import Asked
     from .births import Birth
     from .context import Context
     from .strand import Strand
@@ -99,9 +98,7 @@ class Parenting(Messaging):
                 birth.end()
             raise
         self._surroundings.attempts.compare(entry, call.data)
-        if entry.status is EntryStatus.FAILED:
-            refusal = decode_refusal(entry.value or b"")
-            refusal.entry_n = entry.n
+        if (refusal := refusal_in(entry)) is not None:
             raise refusal
         # Of a fork it is a child of its origin, under the id that it was given there.
         recorded, _ = read_child(entry)
@@ -118,18 +115,9 @@ class Parenting(Messaging):
     ) -> None:
         """Post the write that starts a child."""
         sequencer = self._sequencer
-        asked: Asked = operation.asked
-        at = max(sequencer.wall(), sequencer.now)
-        entry = Entry(
-            asked.op,
-            asked.name,
-            asked.kind,
-            EntryStatus.OK,
-            at,
-            asked.after,
-            sequencer.life,
-            digest=digest(data),
-            value=child_note(id, on_close),
+        at = sequencer.time()
+        entry = sequencer.operations.entry(
+            operation, at, digest=digest(data), value=child_note(id, on_close)
         )
 
         def started(result: Result) -> None:

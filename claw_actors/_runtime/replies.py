@@ -62,7 +62,7 @@ class Request(Generic[T_co]):
         self._answered = True
         key = reply_key(self._message)
         if key is not None and self._message.n not in self._sequencer.inbox.answered:
-            at = max(self._sequencer.wall(), self._sequencer.now)
+            at = self._sequencer.time()
             reply = ((key, b'{"value":' + data + b"}"),)
             self._sequencer.writes.answer(self._message, reply, at)
 

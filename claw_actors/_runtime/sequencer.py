@@ -132,6 +132,13 @@ class Sequencer:
         """
         return self.upcoming.holds_past
 
+    def time(self) -> float:
+        """Return when something is that is written now, in POSIX seconds.
+
+        Never before what was delivered, though the wall clock may have been set back meanwhile.
+        """
+        return max(self.wall(), self.now)
+
     # -- what is next -----------------------------------------------------------------------------
 
     def pump(self) -> None:
@@ -245,7 +252,7 @@ class Sequencer:
             "note",
             EntryKind.NOTE,
             EntryStatus.VOID,
-            max(self.wall(), self.now),
+            self.time(),
             life=self.life,
             ref=cut_off.n,
         )

@@ -39,6 +39,7 @@ __all__ = [
     "Saved",
     "Send",
     "Sent",
+    "Single",
     "Steer",
     "Steered",
     "Transact",
@@ -402,19 +403,12 @@ class Atomic:
     operations: tuple[Create | SaveWorkflow | SaveTask | Delete | Send | Steer, ...]
 
 
-Operation: TypeAlias = (
-    Create
-    | Advance
-    | Transact
-    | Claim
-    | Send
-    | Steer
-    | Trim
-    | SaveWorkflow
-    | SaveTask
-    | Delete
-    | Atomic
+Single: TypeAlias = (
+    Create | Advance | Transact | Claim | Send | Steer | Trim | SaveWorkflow | SaveTask | Delete
 )
+"""An operation that is not made of others."""
+
+Operation: TypeAlias = Single | Atomic
 
 Answer: TypeAlias = (
     Created

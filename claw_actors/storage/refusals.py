@@ -7,8 +7,9 @@ its class is made of, and not as text.
 from __future__ import annotations
 
 import json
-from typing import Final, TypeAlias, assert_never, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never, cast
 
+from .._core.journal import EntryStatus
 from ..errors import (
     DuplicateKeyError,
     NotFoundError,
@@ -16,6 +17,9 @@ from ..errors import (
     StorageCorruptError,
     WorkflowClosedError,
 )
+
+if TYPE_CHECKING:
+    from .._core.journal import Entry
 
 __all__ = [
     "CHILD_REFUSALS",
@@ -25,6 +29,7 @@ __all__ = [
     "SendRefusal",
     "decode_refusal",
     "encode_refusal",
+    "refusal_in",
 ]
 
 SendRefusal: TypeAlias = NotFoundError | WorkflowClosedError | StorageCorruptError
@@ -80,3 +85,18 @@ def decode_refusal(data: bytes) -> Refusal:
                 raise ValueError(f"{parts!r} is no refusal")
     except ValueError as error:
         raise SerializationError("a stored refusal", "Refusal", str(error)) from error
+
+
+def refusal_in(entry: Entry) -> Refusal | None:
+    """Return why what an entry stands for was refused, as an error that names the entry.
+
+    ``None`` if it was not refused.
+
+    Raises:
+        SerializationError: what is stored of it is something else.
+    """
+    if entry.status is not EntryStatus.FAILED:
+        return None
+    refusal = decode_refusal(entry.value or b"")
+    refusal.entry_n = entry.n
+    return refusal

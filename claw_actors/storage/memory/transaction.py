@@ -43,6 +43,7 @@ from ..operations import (
     SaveWorkflow,
     Send,
     Sent,
+    Single,
     Steer,
     Steered,
     Transact,
@@ -114,19 +115,7 @@ class Transaction:
             # It is returned, not raised: without the frames it would keep alive.
             return refusal.with_traceback(None)
 
-    def _do(
-        self,
-        operation: Create
-        | Advance
-        | Transact
-        | Claim
-        | Send
-        | Steer
-        | Trim
-        | SaveWorkflow
-        | SaveTask
-        | Delete,
-    ) -> Answer:
+    def _do(self, operation: Single) -> Answer:
         match operation:
             case Create():
                 return self._create(operation)
