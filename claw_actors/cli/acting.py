@@ -14,6 +14,7 @@ import click
 
 from .. import Client
 from .desk import PATIENCE_S, SECONDS, Answer, Desk, at_desk
+from .ids import id_argument
 
 __all__ = ["COMMANDS"]
 
@@ -54,7 +55,7 @@ def _no_constant(name: str) -> NoReturn:
 
 # Or the number -1 would be an option that does not exist.
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("id")
+@id_argument
 @click.argument("topic")
 @click.argument("payload", metavar="JSON", callback=_payload)
 @click.option("--key", metavar="TEXT", help="With the same key, a message is taken once.")
@@ -70,7 +71,7 @@ def send(desk: Desk, *, id: str, topic: str, payload: object, key: str | None) -
 
 
 @click.command()
-@click.argument("id")
+@id_argument
 @reason_option
 @acts
 def cancel(desk: Desk, *, id: str, reason: str | None) -> None:
@@ -79,7 +80,7 @@ def cancel(desk: Desk, *, id: str, reason: str | None) -> None:
 
 
 @click.command()
-@click.argument("id")
+@id_argument
 @reason_option
 @acts
 def terminate(desk: Desk, *, id: str, reason: str | None) -> None:
@@ -88,7 +89,7 @@ def terminate(desk: Desk, *, id: str, reason: str | None) -> None:
 
 
 @click.command()
-@click.argument("id")
+@id_argument
 @reason_option
 @acts
 def pause(desk: Desk, *, id: str, reason: str | None) -> None:
@@ -97,7 +98,7 @@ def pause(desk: Desk, *, id: str, reason: str | None) -> None:
 
 
 @click.command()
-@click.argument("id")
+@id_argument
 @acts
 def resume(desk: Desk, *, id: str) -> None:
     """Let a paused workflow go on."""
@@ -105,7 +106,7 @@ def resume(desk: Desk, *, id: str) -> None:
 
 
 @click.command()
-@click.argument("id")
+@id_argument
 @acts
 def retry(desk: Desk, *, id: str) -> None:
     """Let a failed or quarantined workflow go on from where it stood."""
@@ -113,7 +114,7 @@ def retry(desk: Desk, *, id: str) -> None:
 
 
 @click.command()
-@click.argument("id")
+@id_argument
 @click.option(
     "--at", required=True, metavar="TASK", help="The task that is done anew; see `tasks`."
 )
@@ -126,7 +127,7 @@ def fork(desk: Desk, *, id: str, at: str, new_id: str | None) -> None:
 
 
 @click.command()
-@click.argument("id")
+@id_argument
 @click.option("--force", is_flag=True, help="Also what has not ended.")
 @acts
 def delete(desk: Desk, *, id: str, force: bool) -> None:

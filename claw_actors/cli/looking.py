@@ -13,6 +13,7 @@ import trio
 from .. import Client, Status, TaskState, WorkflowFilter, WorkflowPage, WorkflowState
 from .desk import SECONDS, Desk, at_desk
 from .exits import Exit
+from .ids import id_argument
 from .output import print_fields, print_json, print_table, printable, tell, utc
 
 __all__ = ["COMMANDS"]
@@ -90,7 +91,7 @@ def _show_page(page: WorkflowPage) -> None:
 
 
 @click.command()
-@click.argument("id")
+@id_argument
 @at_desk
 def show(desk: Desk, *, id: str) -> None:
     """Show all that is stored of a workflow, but for its tasks and values."""
@@ -125,7 +126,7 @@ def _show_state(state: WorkflowState) -> None:
 
 
 @click.command()
-@click.argument("id")
+@id_argument
 @at_desk
 def tasks(desk: Desk, *, id: str) -> None:
     """List the tasks of a workflow: the ended ones in that order, then the others."""
@@ -144,7 +145,7 @@ def _row(state: TaskState) -> tuple[object, ...]:
 
 
 @click.command()
-@click.argument("id")
+@id_argument
 @click.argument("key", required=False)
 @at_desk
 def value(desk: Desk, *, id: str, key: str | None) -> None:
@@ -166,7 +167,7 @@ _ENDS: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Sta
 
 
 @click.command()
-@click.argument("id")
+@id_argument
 @click.option(
     "--every",
     default=0.5,
