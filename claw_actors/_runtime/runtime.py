@@ -388,7 +388,8 @@ class Runtime(Correspondence):
         from there, with the task first. It has the other's random numbers, and idempotency keys
         of its own. Labels and description are copied; dead letters are not, and it has no parent.
         Children stay those of the other one: what became of them is taken over, also if they have
-        ended after the task. Values are what its code sets, as the past is replayed.
+        ended after the task. (One that has not, and that nobody has to wait for, never ends for
+        the fork.) Values are what its code sets, as the past is replayed.
 
         The other workflow, which may stand anywhere, is not touched.
 
