@@ -97,7 +97,9 @@ def test_what_is_no_database_of_ours_is_refused(path, raw):
     with pytest.raises(errors.StorageUnavailableError, match="another program"):
         Onlooker(path).check()
     path.unlink()
-    SQLiteStorage(path).open()
+    storage = SQLiteStorage(path)
+    storage.open()
+    storage.close()
     raw("PRAGMA user_version = 9")
     with pytest.raises(errors.StorageVersionError):
         Onlooker(path).check()

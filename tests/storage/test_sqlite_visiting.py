@@ -106,7 +106,9 @@ def test_a_visitor_leaves_what_was_half_deleted_to_the_owner(path):
     visitor = SQLiteStorage.visiting(path)
     assert visitor.open().unfinished_deletes == ()
     visitor.close(clean=False)
-    assert SQLiteStorage(path).open().unfinished_deletes == (1,)
+    owner = SQLiteStorage(path)
+    assert owner.open().unfinished_deletes == (1,)
+    owner.close()
 
 
 # -- who waits for whom -------------------------------------------------------------------------

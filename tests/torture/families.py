@@ -27,7 +27,7 @@ from claw_actors.storage.memory.journal import Journal
 from claw_actors.storage.memory.keys import Keys
 
 from . import programs
-from .programs import LATEST_CANCEL_S, WEIGHT, WORLDS, Interpreter, Life, Maker, Op, Tally, World
+from .programs import LATEST_CANCEL_S, WEIGHT, Interpreter, Life, Maker, Op, Tally
 
 __all__ = ["explore_family"]
 
@@ -150,11 +150,7 @@ class FamilyLife(Life):
 
     def prepare(self) -> Any:
         async def start(ctx: Context) -> str:
-            self.is_loaded = True
-            self.lives += 1
-            world = WORLDS[0] = World(self.rng)
-            self.marks.clear()
-            await FamilyInterpreter(world).interpret(ctx, self.ops, [])
+            await FamilyInterpreter(self.begin(ctx)).interpret(ctx, self.ops, [])
             return "completed"
 
         return workflow(name="program")(start)

@@ -574,17 +574,22 @@ class Life:
 
     def prepare(self) -> Any:
         async def start(ctx: Context) -> str:
-            self.is_loaded = True
-            self.lives += 1
-            self.sequencer = ctx._sequencer
-            world = WORLDS[0] = World(self.rng)
-            self.marks.clear()
+            world = self.begin(ctx)
             world.locks = [ctx.lock(), ctx.lock()]
             world.channel = ctx.channel(len(self.ops) % 2)
             await Interpreter(world).interpret(ctx, self.ops, [])
             return "completed"
 
         return workflow(name="program")(start)
+
+    def begin(self, ctx: Context) -> World:
+        """Take note of the incarnation that begins, and make it a world of its own."""
+        self.is_loaded = True
+        self.lives += 1
+        self.sequencer = ctx._sequencer
+        self.marks.clear()
+        world = WORLDS[0] = World(self.rng)
+        return world
 
     async def live(self, runtime: Runtime, run: Any, wall: Callable[[], float]) -> None:
         """Be the world outside: start it, cancel it at last, close it now and then."""

@@ -75,7 +75,7 @@ def test_a_replay_of_hundreds_of_programs_does_what_the_first_run_did(
     tell(f"{dict(sorted(counts.items()))}")
     assert tally.problems == []
     for what in ("completed", "failed", "cancelled", "timeout entries", "timer entries"):
-        assert counts[what] > 10
+        assert counts[what] > 3
 
 
 @pytest.mark.parametrize("closes", [0.0, 0.5], ids=["crashed", "crashed and closed"])
