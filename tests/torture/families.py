@@ -10,14 +10,14 @@ from __future__ import annotations
 import functools
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import attrs
 
 from claw_actors import Context, MemoryStorage, Status, workflow
-from claw_actors._core.journal import OUTSIDE, EntryKind, EntryStatus
+from claw_actors._core.journal import OUTSIDE, Entry, EntryKind, EntryStatus
 from claw_actors._core.offspring import read_child
 from claw_actors._runtime.environment import AttemptBegun
 from claw_actors._runtime.leaving import Leaving
@@ -190,6 +190,16 @@ class FamilyLife(Life):
         return FamilyLife(self.ops, seed, self.journal[:kept], storage=crashed, **options).run()
 
 
+def is_write(journal: Sequence[Entry], n: int) -> bool:
+    """Tell whether an entry is nothing but a write of its own.
+
+    If who asked for it was cancelled meanwhile, it ended by this entry; where a crash has taken the
+    entry, nothing says that the write was under way, and it is cut short at once. So what was done
+    between the entry before and this one, none of it recorded, need not be done in the same order.
+    """
+    return n < len(journal) and journal[n].kind in {EntryKind.CHILD, EntryKind.SEND}
+
+
 def explore_family(
     seed: int, tally: Tally, *, closes: float = 0.0, twice: float = 0.1, passive: bool = False
 ) -> None:
@@ -206,7 +216,8 @@ def explore_family(
         tally.counts[f"{entry.kind} entries"] += 1
     for kept in range(1, live.end + 1):
         tally.counts["prefixes"] += 1
-        upto = min((length for n, length in live.marks if n >= kept), default=len(live.trace))
+        first = kept - 1 if is_write(live.journal, kept) else kept
+        upto = min((length for n, length in live.marks if n >= first), default=len(live.trace))
         downtime = rng.choice([0, 0, 0.5, 1, 2, 50])
         found = live.resume(kept, seed * 1_000 + kept, closes=closes, downtime=downtime)
         tally.add(seed, found, f"prefix {kept}")
