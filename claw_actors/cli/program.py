@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from ..errors import ClawError
@@ -37,9 +39,13 @@ def program() -> None:
     """
 
 
-for room in (looking, acting, copying, examining, running):
-    for command in room.COMMANDS:
-        program.add_command(command)
+def _commands() -> Iterator[click.Command]:
+    for room in (looking, acting, copying, examining, running):
+        yield from room.COMMANDS
+
+
+for _command in _commands():
+    program.add_command(_command)
 
 
 def main() -> None:

@@ -49,14 +49,11 @@ class ConfigurationError(ClawError):
     """
 
     def __init__(self, source: str, key: str | None, value: object, allowed: str) -> None:
-        if key is None:
-            super().__init__(f"{source}: {allowed}")
-            self.value = None
-        else:
-            text = repr(value)
-            text = text if len(text) <= 200 else text[:200] + "…"
-            super().__init__(f"{source}: {key} = {text}: {allowed}")
-            self.value = text
+        text = repr(value)
+        text = text if len(text) <= 200 else text[:200] + "…"
+        where = source if key is None else f"{source}: {key} = {text}"
+        super().__init__(f"{where}: {allowed}")
+        self.value: str | None = None if key is None else text
         self.source = source
         self.key = key
         self.allowed = allowed
