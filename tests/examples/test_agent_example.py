@@ -54,6 +54,7 @@ def test_an_answer_that_comes_while_the_agent_is_dead_is_carried_out_once(tmp_pa
     assert [line.split()[0] for line in held] == ["ok"] * 7
 
 
+@pytest.mark.slow
 def test_a_forged_call_in_the_log_of_a_whole_run_is_found_out(agent, monkeypatch, capsys):
     """Negative control: a deletion is in the log too early, and the status is 1."""
     look = agent.look

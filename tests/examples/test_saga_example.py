@@ -59,6 +59,7 @@ def test_a_saga_that_is_killed_halfway_undone_loses_neither_coin_nor_item(tmp_pa
     assert [line.split()[0] for line in held] == ["ok"] * len(held)
 
 
+@pytest.mark.slow
 def test_a_forged_line_in_the_books_of_a_whole_run_is_found_out(saga, monkeypatch, capsys):
     """Negative control: one charge too many in a log, and the status is 1."""
     judge = saga.judge

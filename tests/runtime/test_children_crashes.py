@@ -200,7 +200,10 @@ def scenario(parent):
 
 @pytest.mark.parametrize(
     "parent",
-    [pairs, tree, caught, unnoticed, failing_parent, returning, limited, crashing],
+    [
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (tree, failing_parent, returning)),
+        *(pairs, caught, unnoticed, limited, crashing),
+    ],
     ids=lambda workflow: workflow.name,
 )
 def test_families_survive_every_crash(parent):
@@ -218,6 +221,7 @@ async def stem(ctx: Context) -> None:
     await ctx.run_child(lingering, id="waited")
 
 
+@pytest.mark.slow
 def test_a_cancellation_goes_down_the_tree_over_every_crash():
     """All are cancelled, and have cleaned up; but the one that was abandoned."""
 

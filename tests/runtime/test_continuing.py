@@ -490,6 +490,7 @@ async def test_one_that_never_stops_continuing_lets_the_runtime_close(open_claw_
     assert storage._table.find("a").row.status in (Status.PENDING, Status.RUNNING)
 
 
+@pytest.mark.slow
 async def test_thousands_of_continuations_leave_nothing_behind(open_claw_runtime, storage):
     """Neither in memory nor in storage."""
 
@@ -552,6 +553,7 @@ async def scenario(runtime: Runtime) -> object:
     return await handle.result(), (await handle.state()).run
 
 
+@pytest.mark.slow
 def test_it_survives_every_crash():
     """Before, inside and after each commit, each run does its task, and the last one ends."""
     report = explore(scenario, workflows=[counting], seeds=[1, 2, 3])

@@ -108,7 +108,11 @@ async def left_paused(runtime: Runtime) -> object:
 
 
 @pytest.mark.parametrize(
-    "scenario", [paused_and_resumed, terminated, forked, deleted, steered_as_a_family, left_paused]
+    "scenario",
+    [
+        *(paused_and_resumed, terminated, deleted, left_paused),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (forked, steered_as_a_family)),
+    ],
 )
 def test_an_operation_survives_every_crash(scenario):
     """What was asked for happens, once, whatever dies."""

@@ -638,6 +638,7 @@ PROGRAM = textwrap.dedent(
 )
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_each_transaction_has_happened_once(tmp_path, is_long):
     """Money is conserved, and every recorded move is one row's change, no more and no less."""
     database = tmp_path / "bank.db"

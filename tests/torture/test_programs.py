@@ -56,6 +56,7 @@ def test_a_replay_of_any_program_does_what_the_first_run_did(closes, passive):
     assert (tally.counts["passivated"] > 10) == passive
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passive", [False, True])
 def test_a_program_that_is_paused_and_resumed_does_what_it_would_have_done(passive):
     """At any moment, also while it leaves or comes: nothing runs twice, nothing is lost."""
@@ -78,6 +79,7 @@ def test_a_replay_of_hundreds_of_programs_does_what_the_first_run_did(
         assert counts[what] > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closes", [0.0, 0.5], ids=["crashed", "crashed and closed"])
 def test_any_program_is_rolled_back(closes):
     """What it had registered, last first, from wherever it is resumed."""
