@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -23,6 +24,7 @@ from claw_actors import (
     task_info,
     workflow,
 )
+from claw_actors._runtime.sequencer import Sequencer
 from claw_actors.storage.operations import Advance
 from claw_actors.testing import explore
 from claw_actors.testing.clock import EPOCH
@@ -317,3 +319,17 @@ def test_heartbeats_survive_every_crash():
 
     report = explore(scenario, workflows=[run], seeds=[1])
     assert report.crashes > 2 * report.commits
+
+
+def test_notes_of_an_instance_that_cannot_go_on_are_not_written():
+    """A heartbeat may come when it has failed for good: its journal stays as it is."""
+    written: list[str] = []
+    instance = SimpleNamespace(
+        leaving=SimpleNamespace(failure=errors.ClawError("it diverged")),
+        writes=SimpleNamespace(send_notes=lambda: written.append("notes")),
+    )
+    Sequencer.send_notes(instance)
+    assert written == []
+    instance.leaving.failure = None
+    Sequencer.send_notes(instance)
+    assert written == ["notes"]

@@ -154,6 +154,14 @@ def test_a_life_that_went_down_and_a_changed_journal_are_named(witness: Witness)
     assert witness.problems == ["the life of w went down", "the journal of w was changed"]
 
 
+def test_a_run_that_went_down_is_named(witness: Witness) -> None:
+    """A workflow that has continued as new never goes back."""
+    [found] = witness.found.values()
+    witness.found = {1: attrs.evolve(found, row=attrs.evolve(found.row, run=found.row.run + 1))}
+    witness.check_survivors()
+    assert witness.problems == ["the run of w went down"]
+
+
 def test_gaps_doubles_and_wrong_ends_are_named(disk: FakeDisk, witness: Witness) -> None:
     """A journal is judged by itself, too."""
     disk.commit([Advance(1, "w", 1, (an_outcome("a"), an_end()))])
