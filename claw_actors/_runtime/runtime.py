@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast
 
@@ -52,8 +51,6 @@ R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 OnExisting = Literal["attach", "raise", "replace_closed"]
-
-_log = logging.getLogger("claw_actors")
 
 
 def _error_of(stored: StoredWorkflow) -> ErrorRecord:
