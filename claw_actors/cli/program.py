@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Iterable
+from typing import Final, cast
 
 import click
 
 from ..errors import ClawError
-from . import acting, copying, examining, looking, running
 from .exits import exit_code
 from .output import printable, tell
 
-__all__ = ["main", "program"]
+__all__ = ["ROOMS", "main", "program"]
+
+ROOMS: Final = {
+    "looking": ("list", "show", "tasks", "value", "watch"),
+    "acting": ("send", "cancel", "pause", "resume", "terminate", "retry", "fork", "delete"),
+    "copying": ("backup", "restore"),
+    "examining": ("doctor",),
+    "running": ("run",),
+}
+"""The modules of this package that hold commands, and the names of those commands."""
+
+_ROOM_OF: Final = {name: room for room, names in ROOMS.items() for name in names}
 
 
 class _Program(click.Group):
-    """Commands whose errors are lines."""
+    """Commands whose errors are lines.
+
+    The module of a command is imported when the command is asked for: who lists workflows does not
+    wait for what the others need.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- as click calls it
+        """Name the commands, in the order of the alphabet."""
+        return sorted(_ROOM_OF)
+
+    def get_command(  # noqa: ARG002 -- as click calls it
+        self, ctx: click.Context, cmd_name: str
+    ) -> click.Command | None:
+        """Import a command; ``None`` if there is none of this name."""
+        if cmd_name not in _ROOM_OF:
+            return None
+        room = importlib.import_module(f".{_ROOM_OF[cmd_name]}", __package__)
+        commands = cast("Iterable[click.Command]", room.COMMANDS)
+        return next(command for command in commands if command.name == cmd_name)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command; see :class:`.exits.Exit`."""
@@ -37,15 +67,6 @@ def program() -> None:
 
     Exit codes: 0 done, 1 failed, 2 called wrongly, 3 not found, 4 timed out.
     """
-
-
-def _commands() -> Iterator[click.Command]:
-    for room in (looking, acting, copying, examining, running):
-        yield from room.COMMANDS
-
-
-for _command in _commands():
-    program.add_command(_command)
 
 
 def main() -> None:

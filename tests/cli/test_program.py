@@ -1,0 +1,50 @@
+"""The command ``claw`` itself: which commands it has, and what it imports for them."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+from claw_actors.cli.program import ROOMS
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_each_command_is_where_the_program_looks_for_it(room: str):
+    """No more and no fewer: a command that the program does not know cannot be called."""
+    module = importlib.import_module(f"claw_actors.cli.{room}")
+    assert sorted(command.name for command in module.COMMANDS) == sorted(ROOMS[room])
+
+
+def test_a_name_is_one_command():
+    """The second of that name would never be reached."""
+    names = [name for names in ROOMS.values() for name in names]
+    assert len(names) == len(set(names))
+
+
+def test_help_names_every_command_and_what_it_is_for(claw):
+    """Although none of them is imported before it is asked for."""
+    lines = claw("--help").stdout.splitlines()
+    told = dict(line.split(maxsplit=1) for line in lines[lines.index("Commands:") + 1 :])
+    assert list(told) == sorted(name for names in ROOMS.values() for name in names)
+    assert told["list"] == "List workflows, newest first."
+
+
+def test_a_command_that_there_is_not_is_named(claw):
+    """As in any program made with click."""
+    done = claw("fly", code=2)
+    assert "No such command 'fly'" in done.stderr
+
+
+def test_a_command_imports_only_its_own_room():
+    """Whoever waits for a list does not wait for what other commands import."""
+    code = """
+import sys
+from claw_actors.cli.program import ROOMS, program
+program(["list", "--help"], standalone_mode=False)
+print(*(room for room in ROOMS if f"claw_actors.cli.{room}" in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout.splitlines()[-1] == "looking"
