@@ -173,6 +173,7 @@ DENIED = [
     "INSERT INTO claw_key VALUES (1, 'a')",
     "DROP TABLE claw_task",
     "ALTER TABLE claw_task ADD COLUMN more TEXT",
+    "ALTER TABLE account RENAME TO claw_mine",
     "CREATE TABLE claw_mine (id)",
     "CREATE INDEX mine ON claw_journal (op)",
     "CREATE TRIGGER mine AFTER INSERT ON claw_journal BEGIN DELETE FROM account; END",
@@ -231,6 +232,7 @@ def test_a_table_may_have_a_column_of_any_name(storage):
         connection.execute("CREATE TABLE mine (claw_id INTEGER PRIMARY KEY AUTOINCREMENT, x)")
         connection.execute("CREATE INDEX by_x ON mine (x)")
         connection.execute("INSERT INTO mine (x) VALUES (1)")
+        connection.execute("ALTER TABLE mine RENAME COLUMN x TO claw_x")
         connection.execute("UPDATE mine SET claw_id = 5")
         assert connection.execute("SELECT claw_id FROM mine").fetchall() == [(5,)]
 

@@ -34,6 +34,10 @@ T = TypeVar("T")
 _OURS: Final = ("claw_", "_sqlite_migrations", "sqlite_sequence", "sqlite_stat", "sqlite_dbpage")
 """How the names of tables begin that an author must leave alone."""
 
+_RENAMES: Final = "sqlite_rename_table"
+"""The function of SQLite that gives a table another name. No action tells the new name, which may
+be one of ours; so none is given."""
+
 _ALLOWED: Final = frozenset(
     {
         sqlite3.SQLITE_SELECT,
@@ -87,7 +91,8 @@ class Thrown(Exception):
 def _authorize(action: int, first: str | None, second: str | None, *_: object) -> int:
     names = (first,) if action in _OF_COLUMNS else (first, second)
     ours = any(name is not None and name.lower().startswith(_OURS) for name in names)
-    return sqlite3.SQLITE_OK if action in _ALLOWED and not ours else sqlite3.SQLITE_DENY
+    allowed = action in _ALLOWED and not ours and second != _RENAMES
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
 class _Cursor:
@@ -176,7 +181,8 @@ class _Facade:
     def _judge(self, error: sqlite3.Error) -> NoReturn:
         """Sort out an error: whether it denies, ends the transaction, or is about a statement."""
         code = primary_code(error)
-        if code == sqlite3.SQLITE_AUTH:
+        # A denial inside of ALTER TABLE is told by its text alone.
+        if code == sqlite3.SQLITE_AUTH or _RENAMES in str(error):
             raise TransactionDeniedError(str(error)) from error
         if code == sqlite3.SQLITE_INTERRUPT and self._limit_s is not None:
             self._over = TaskTimeoutError(self._limit_s)
