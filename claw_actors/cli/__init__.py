@@ -6,7 +6,7 @@ It uses what any program could: ``open_client``, ``open_runtime``, ``back_up``, 
 - ``program``: the command ``claw`` itself, and what errors become. ``exits``: the exit codes.
 - ``desk``: what the commands share: which database, and how to answer.
 - ``looking``, ``acting``, ``copying``, ``examining``, ``running``: the commands. ``exits``: their
-  exit codes. ``ids``: what a shell completes.
+  exit codes. ``ids``: what a shell completes. ``targets``: what ``claw run`` imports.
 - ``output``: JSON lines, tables, times.
 """
 

@@ -37,8 +37,10 @@ class _Program(click.Group):
         """Name the commands, in the order of the alphabet."""
         return sorted(_ROOM_OF)
 
-    def get_command(  # noqa: ARG002 -- as click calls it
-        self, ctx: click.Context, cmd_name: str
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 -- as click calls it
+        cmd_name: str,
     ) -> click.Command | None:
         """Import a command; ``None`` if there is none of this name."""
         if cmd_name not in _ROOM_OF:

@@ -8,9 +8,11 @@ import textwrap
 import pytest
 
 from claw_actors import RecoveryReport
-from claw_actors.cli.running import _show_recovered, find_workflows
+from claw_actors.cli.running import _show_recovered
+from claw_actors.cli.targets import find_service, find_workflows
 
 MODULE = """
+    import trio
     from claw_actors import workflow
 
     @workflow
@@ -31,6 +33,22 @@ MODULE = """
         raise RuntimeError("no\\nway")
 
     number, mixed = 3, [one, 3]
+
+    async def serve(runtime):
+        await runtime.start(one, id="served")
+        await runtime.result("served")
+        runtime.request_stop("enough is done")
+
+    async def fail(runtime):
+        await runtime.start(one)
+        raise KeyError("no\\nqueue")
+
+    async def tidy(runtime):
+        try:
+            await serve(runtime)
+            await trio.sleep_forever()
+        finally:
+            await runtime.start(one)
 """
 
 
@@ -50,7 +68,7 @@ def run(claw, module, monkeypatch):
     """Run `claw run`, which adds the working directory to the path of imports."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr("logging.basicConfig", lambda **options: None)
-    return lambda target, code: claw("run", target, code=code)
+    return lambda target, code, *options: claw("run", target, *options, code=code)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +108,7 @@ def test_what_names_no_workflows_was_called_wrongly(run, target, why):
 @pytest.mark.parametrize(
     ("target", "why", "where"),
     [
-        ("my_shop:broken", "RuntimeError: no\\nway", "my_shop.py, line 19)"),
+        ("my_shop:broken", "RuntimeError: no\\nway", "my_shop.py, line 20)"),
         (
             "my_broken_shop:all",
             "ModuleNotFoundError: No module named 'no_such_thing'",
@@ -104,6 +122,51 @@ def test_code_that_cannot_be_loaded_is_named_with_its_line(run, target, why, whe
     assert done.stderr.startswith(f"claw: {target} cannot be loaded: {why} (")
     assert done.stderr.endswith(where + "\n")
     assert len(done.stderr.splitlines()) == 1
+
+
+# -- what runs beside the workflows -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("my_shop:make", "my_shop:make is no async function, to be called with the runtime"),
+        ("my_shop:one", "my_shop:one is no async function, to be called with the runtime"),
+        ("my_shop:nothing", "there is no 'nothing' in the module 'my_shop'"),
+    ],
+)
+def test_what_is_no_service_was_called_wrongly(run, target, why):
+    """A workflow is none: it is started, not called."""
+    assert run("my_shop:both", 2, "--serve", target).stderr == f"claw: {why}\n"
+
+
+def test_a_service_is_found_by_name(module):
+    """It is an async function."""
+    assert find_service("my_shop:serve").__name__ == "serve"
+
+
+def test_a_service_starts_workflows_and_may_end_the_program(run, claw_json):
+    """What it has started is in the database that the settings name."""
+    said = run("my_shop:both", 0, "--serve", "my_shop:serve")
+    assert said.stdout.startswith("running claw.db\n")
+    assert said.stderr.splitlines()[-1] == "claw: claw.db is closed"
+    assert claw_json("show", "served")[0]["status"] == "completed"
+
+
+def test_a_service_that_fails_ends_the_program(run, caplog):
+    """One line says why, the log says how, and the code is that of a failure."""
+    said = run("my_shop:both", 1, "--serve", "my_shop:fail")
+    told, closed = said.stderr.splitlines()
+    assert told.startswith("claw: the service has failed: KeyError: 'no\\nqueue' (")
+    assert told.endswith("my_shop.py, line 31)")
+    assert closed == "claw: claw.db is closed"
+    assert [one.message for one in caplog.records if one.exc_info] == ["the service has failed"]
+
+
+def test_a_service_that_comes_after_the_end_has_not_failed(run):
+    """Its clean-up may ask for something when the runtime is closing already."""
+    said = run("my_shop:both", 0, "--serve", "my_shop:tidy")
+    assert said.stderr == "claw: claw.db is closed\n"
 
 
 def test_of_many_workflows_only_the_number_is_said(capsys):

@@ -1,0 +1,96 @@
+"""What ``MODULE:NAME`` names in somebody's code, and how it is said that it cannot be had."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeAlias, cast
+
+import click
+
+from .. import Runtime, Workflow
+from ..errors import DefinitionError
+from .exits import Exit
+from .output import printable, tell
+
+__all__ = ["AnyWorkflow", "Service", "find_service", "find_workflows", "in_one_line"]
+
+AnyWorkflow: TypeAlias = Workflow[..., object]
+
+Service: TypeAlias = Callable[[Runtime], Awaitable[object]]
+"""What runs beside the workflows."""
+
+
+def find_workflows(target: str) -> list[AnyWorkflow]:
+    """Import what ``MODULE:NAME`` names: a workflow, some of them, or a function that returns them.
+
+    Raises:
+        DefinitionError: there is no such module or name, or it is something else.
+        click.exceptions.Exit: its code has raised; that was told.
+    """
+    return _workflows_of(target, _find(target))
+
+
+def find_service(target: str) -> Service:
+    """Import the async function that ``MODULE:NAME`` names.
+
+    Raises:
+        DefinitionError: there is no such module or name, or it is something else.
+        click.exceptions.Exit: its code has raised; that was told.
+    """
+    found = _find(target)
+    if not inspect.iscoroutinefunction(found):
+        raise DefinitionError(f"{target} is no async function, to be called with the runtime")
+    return cast("Service", found)
+
+
+def _find(target: str) -> object:
+    module_name, _, name = target.partition(":")
+    if not module_name or not name or module_name.startswith("."):
+        raise DefinitionError(f"{target!r} is not MODULE:NAME, such as app:workflows")
+    try:
+        found: object = importlib.import_module(module_name)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and _is_of(error.name, module_name):
+            raise DefinitionError(f"there is no module {error.name!r}") from error
+        raise _told(target, error) from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise DefinitionError(f"there is no {name!r} in the module {module_name!r}")
+        found = getattr(found, part)
+    return found
+
+
+def _is_of(missing: str | None, module_name: str) -> bool:
+    """Tell whether it is the module itself that is missing, not what it imports."""
+    return missing is not None and f"{module_name}.".startswith(f"{missing}.")
+
+
+def _workflows_of(target: str, found: object) -> list[AnyWorkflow]:
+    if callable(found) and not isinstance(found, Workflow):
+        try:
+            found = found()
+        except Exception as error:
+            raise _told(target, error) from error
+    if isinstance(found, Workflow):
+        return [cast("AnyWorkflow", found)]
+    if isinstance(found, Iterable):
+        several = list(cast("Iterable[object]", found))
+        if all(isinstance(one, Workflow) for one in several):
+            return cast("list[AnyWorkflow]", several)
+    raise DefinitionError(
+        f"{target} is neither a workflow, nor a list of them, nor a function that returns one"
+    )
+
+
+def _told(target: str, error: Exception) -> click.exceptions.Exit:
+    tell(f"claw: {target} cannot be loaded: {in_one_line(error)}")
+    return click.exceptions.Exit(Exit.FAILED)
+
+
+def in_one_line(error: Exception) -> str:
+    """Say what somebody's code has raised, and where."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return printable(f"{type(error).__name__}: {error} ({where.filename}, line {where.lineno})")

@@ -1,0 +1,54 @@
+"""``service.py`` sends each letter once, over restarts; its container is tested in tests/container."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+import trio
+
+from claw_actors import MemoryStorage, errors
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+@pytest.fixture
+def service(monkeypatch):
+    """The example, with few letters."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    module = importlib.import_module("service")
+    monkeypatch.setattr(module, "LETTERS", 5)
+    return module
+
+
+async def test_a_restarted_service_sends_the_letters_that_are_left(
+    open_claw_runtime, service, capsys
+):
+    """Each start runs the same lines, and attaches to the mailing that is there."""
+    storage = MemoryStorage()
+    async with open_claw_runtime(storage, workflows=service.workflows) as runtime:
+        with trio.move_on_after(2.5):
+            await service.serve(runtime)
+        assert await runtime.value("mailing-of-5", "sent", int) == 3
+    for _ in range(2):
+        async with open_claw_runtime(storage, workflows=service.workflows) as runtime:
+            await service.serve(runtime)
+    told = "mailing-of-5: all 5 letters are sent"
+    sent = [f"letter {number} is sent" for number in range(1, 6)]
+    assert capsys.readouterr().out.splitlines() == [*sent, told, told]
+
+
+async def test_another_number_of_letters_is_another_mailing(
+    open_claw_runtime, service, monkeypatch
+):
+    """The one that was begun goes on with its own number."""
+    async with open_claw_runtime(MemoryStorage(), workflows=service.workflows) as runtime:
+        with trio.move_on_after(0.5):
+            await service.serve(runtime)
+        monkeypatch.setattr(service, "LETTERS", 2)
+        await service.serve(runtime)
+        assert await runtime.result("mailing-of-5") == 5
+        assert await runtime.result("mailing-of-2") == 2
+        with pytest.raises(errors.NotFoundError):
+            await runtime.result("mailing-of-3")
