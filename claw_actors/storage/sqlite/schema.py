@@ -8,10 +8,10 @@ keys: they would cost a look-up per journal entry, and the one writer checks wha
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "migrate"]
 
@@ -152,21 +152,30 @@ _INSERT_META: Final = """
 INSERT INTO claw_meta (one, schema, min_reader, epoch, clean, commits)
 VALUES (1, ?, ?, 0, 1, 0)"""
 
-_migrations: Final = Migrations("claw_actors")
 
-
-@_migrations(name="0001_tables")
 def _create_tables(database: Database) -> None:
     for statement in _TABLES:
         database.conn.execute(statement)
     database.conn.execute(_INSERT_META, (SCHEMA_VERSION, MIN_READER))
 
 
+_MIGRATIONS: Final = (("0001_tables", _create_tables),)
+"""In the order in which they are applied; what is in use is never changed."""
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables up to date, inside the caller's transaction: all of it or nothing."""
+    # Here, since only an owner needs it: it takes longer to import than to read a database, which
+    # is all that most commands of an operator do.
+    from sqlite_utils import Database
+    from sqlite_utils.migrations import Migrations
+
     assert connection.in_transaction, "without one, each migration would commit by itself"
+    migrations = Migrations("claw_actors")
+    for name, change in _MIGRATIONS:
+        migrations(name=name)(change)
     # Installed plugins are not ours to run; neither is a pragma that the tables do not need.
     database = Database(connection, execute_plugins=False, recursive_triggers=False)
-    _migrations.apply(database)
+    migrations.apply(database)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
