@@ -21,6 +21,8 @@ The map of the library:
 from . import actors as actors
 from . import errors as errors
 from ._core.failures import ErrorRecord as ErrorRecord
+from ._core.journal import EntryKind as EntryKind
+from ._core.journal import EntryStatus as EntryStatus
 from ._core.lifecycle import Status as Status
 from ._core.lifecycle import TaskStatus as TaskStatus
 from ._core.transacting import Connection as Connection
@@ -76,6 +78,7 @@ from .storage.backups import back_up as back_up
 from .storage.backups import examine as examine
 from .storage.backups import restore as restore
 from .storage.client import Storage as Storage
+from .storage.history import HistoryEntry as HistoryEntry
 from .storage.memory import MemoryStorage as MemoryStorage
 from .storage.model import TaskState as TaskState
 from .storage.model import WorkflowFilter as WorkflowFilter
@@ -103,9 +106,12 @@ __all__ = [
     "Cursor",
     "DeadMessage",
     "DeadlineExceededError",
+    "EntryKind",
+    "EntryStatus",
     "ErrorRecord",
     "Event",
     "ExaminationReport",
+    "HistoryEntry",
     "Lock",
     "MemoryStorage",
     "Nursery",

@@ -70,7 +70,7 @@ class EntryKind(enum.StrEnum):
 
 
 class EntryStatus(enum.StrEnum):
-    """How it went."""
+    """How what an entry records went."""
 
     OK = "ok"
     FAILED = "failed"

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from .._core.journal import Entry
     from ..storage.actor import StorageActor
     from ..storage.codec import Codec
+    from ..storage.reading import ReadSource
     from .environment import Environment
     from .inbox import MessageCounts
 
-__all__ = ["Correspondence", "DeadMessage", "Watch"]
+__all__ = ["Correspondence", "DeadMessage", "Watch", "read_dead_letters"]
 
 T = TypeVar("T")
 
@@ -60,6 +61,25 @@ class DeadMessage:
     at: float
     reason: str
     payload: object
+
+
+async def read_dead_letters(
+    source: ReadSource, codec: Codec, id: str, after: int, limit: int
+) -> tuple[DeadMessage, ...]:
+    """Read messages that a workflow could not take; see ``Runtime.dead_letters``."""
+    check_number("after", after, 0, 2**63 - 1)
+    check_number("limit", limit, 1, MAX_LETTERS)
+    what = f"dead letter of workflow {id!r}"
+    return tuple(
+        DeadMessage(
+            one.seq,
+            one.topic,
+            one.at,
+            one.reason,
+            codec.decode(one.payload or b"null", object, what),
+        )
+        for one in await source.read(source.backend.list_dead_letters, id, after, limit)
+    )
 
 
 class Correspondence:
@@ -303,20 +323,7 @@ class Correspondence:
             RuntimeClosedError: the runtime is closing.
         """
         self._check_open()
-        check_number("after", after, 0, 2**63 - 1)
-        check_number("limit", limit, 1, MAX_LETTERS)
-        read = self._actor.backend.list_dead_letters
-        what = f"dead letter of workflow {id!r}"
-        return tuple(
-            DeadMessage(
-                one.seq,
-                one.topic,
-                one.at,
-                one.reason,
-                self._codec.decode(one.payload or b"null", object, what),
-            )
-            for one in await self._actor.read(read, id, after, limit)
-        )
+        return await read_dead_letters(self._actor, self._codec, id, after, limit)
 
     def _decode(self, id: str, key: str, data: bytes, declared: Any) -> object:
         return self._codec.decode(data, declared, f"value {key!r} of workflow {id!r}")

@@ -8,6 +8,7 @@ from .._core.lifecycle import Status
 from ..storage.model import WorkflowFilter
 
 if TYPE_CHECKING:
+    from ..storage.history import HistoryEntry
     from ..storage.model import TaskState, WorkflowPage, WorkflowState
     from .correspondence import DeadMessage
     from .runtime import Runtime
@@ -77,6 +78,25 @@ class WorkflowHandle(Generic[R_co]):
             NotFoundError: there is no such workflow any more.
         """
         return await self._runtime.storage.list_tasks(self.id)
+
+    async def history(
+        self, *, after: HistoryEntry | None = None, limit: int = 1_000
+    ) -> tuple[HistoryEntry, ...]:
+        """Return the next entries of its journal, in the order of their recording.
+
+        Args:
+            after: the last entry of the page before; ``None`` begins with the start.
+            limit: how many at most, from 1 to 1,000. Where values are large there may be fewer.
+
+        Returns:
+            Entries of its present run; none if nothing follows so far. Where it has continued as
+            a new run meanwhile, that one's, from its start.
+
+        Raises:
+            NotFoundError: there is no such workflow any more.
+            InvalidInputError: the limit is out of range.
+        """
+        return await self._runtime.storage.list_history(self.id, after=after, limit=limit)
 
     async def children(self, *, limit: int = 100, after: int | None = None) -> WorkflowPage:
         """Return a page of the workflows that it has started, newest first.

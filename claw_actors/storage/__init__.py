@@ -2,7 +2,8 @@
 
 - ``model``: what users read and write. ``validation``: what every backend accepts.
 - ``opening``: lifetimes. ``client``: :class:`Storage`, the async face; ``reading``: the half of it
-  that only reads. ``translation``: users' records to stored ones.
+  that only reads. ``translation``: users' records to stored ones; ``history``: a journal, for
+  its readers.
 - ``actor``: the one writer, in groups. ``write_queue``: what it has taken and not answered;
   ``listeners``: who is told of what was committed; ``executor``: where backends run.
 - ``backend``: the synchronous contract. ``operations``, ``records``: what passes through it.

@@ -16,6 +16,7 @@ from .model import WorkflowFilter
 from .operations import Operation, Result
 from .records import (
     DeadLetter,
+    JournalPage,
     Listing,
     Loaded,
     StoredValue,
@@ -143,6 +144,23 @@ class Backend(abc.ABC):
 
         Raises:
             NotFoundError: there is no such workflow. (An unknown task is just empty.)
+        """
+
+    @abc.abstractmethod
+    def read_journal(self, workflow_id: str, after: tuple[int, int], limit: int) -> JournalPage:
+        """Read the next entries of a workflow's present run, voided ones included.
+
+        A page may be shorter than ``limit``, so that large values do not fill memory; it is empty
+        only if nothing follows.
+
+        Args:
+            workflow_id: the workflow.
+            after: only later than this run and number; ``(0, 0)`` begins with the start.
+            limit: how many at most.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            StorageCorruptError: one of them is damaged, or missing.
         """
 
     @abc.abstractmethod

@@ -8,11 +8,16 @@ from typing import Protocol, TypeVar, TypeVarTuple
 from .._core.journal import Entry, OpenTask
 from ..errors import NotFoundError
 from .codec import Codec
+from .history import NOTHING_YET, HistoryEntry, history_of
 from .model import TaskState, WorkflowFilter, WorkflowPage, WorkflowState
-from .records import DeadLetter, Listing, StoredValue, StoredWorkflow
+from .records import DeadLetter, JournalPage, Listing, StoredValue, StoredWorkflow
 from .translation import state_of, task_of_entry, task_of_open
+from .validation import check_number
 
 __all__ = ["ReadSource", "Readable", "StorageReads"]
+
+MAX_ENTRIES = 1_000
+"""How many entries of a journal are read at a time."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -33,6 +38,10 @@ class Readable(Protocol):
         self, workflow_id: str, op: str | None = None
     ) -> tuple[list[Entry], list[OpenTask]]:
         """Read a workflow's tasks."""
+        ...
+
+    def read_journal(self, workflow_id: str, after: tuple[int, int], limit: int) -> JournalPage:
+        """Read the next entries of a workflow's present run."""
         ...
 
     def get_value(self, workflow_id: str, key: str) -> bytes | None:
@@ -110,6 +119,33 @@ class StorageReads:
             NotFoundError: there is no such workflow.
         """
         return tuple(await self._read_tasks(workflow_id, None))
+
+    async def list_history(
+        self, workflow_id: str, *, after: HistoryEntry | None = None, limit: int = 1_000
+    ) -> tuple[HistoryEntry, ...]:
+        """Read the next entries of a workflow's journal, in the order in which they were recorded.
+
+        Only its present run's are kept: who reads on after ``continue_as_new`` goes on with the
+        start of the next run. Each page is read by itself and holds nothing open.
+
+        Args:
+            workflow_id: the workflow.
+            after: the last entry of the page before; ``None`` begins with the start.
+            limit: how many at most, from 1 to 1,000. Where values are large there may be fewer.
+
+        Returns:
+            Entries; none if nothing follows so far.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            InvalidInputError: the limit is out of range.
+            StorageCorruptError, SerializationError: what is stored cannot be read.
+        """
+        check_number("limit", limit, 1, MAX_ENTRIES)
+        place = NOTHING_YET if after is None else after.place
+        read = self._source.backend.read_journal
+        page = await self._source.read(read, workflow_id, place, limit)
+        return tuple(history_of(self._codec, workflow_id, page.run, one) for one in page.entries)
 
     async def _read_tasks(self, workflow_id: str, task_id: str | None) -> list[TaskState]:
         read = self._source.backend.read_tasks

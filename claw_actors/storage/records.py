@@ -18,6 +18,7 @@ from ..errors import StorageCorruptError
 __all__ = [
     "UNCHANGED",
     "DeadLetter",
+    "JournalPage",
     "Listing",
     "Loaded",
     "RowChange",
@@ -146,6 +147,19 @@ class Loaded:
     row: WorkflowRow
     entries: tuple[Entry, ...]
     open_tasks: tuple[OpenTask, ...]
+
+
+@attrs.frozen
+class JournalPage:
+    """Some entries of a workflow's present run, one after the other.
+
+    Attributes:
+        run: which run that is.
+        entries: in the order of their numbers, without a gap.
+    """
+
+    run: int
+    entries: tuple[Entry, ...]
 
 
 @attrs.frozen

@@ -29,6 +29,7 @@ from ..storage.operations import (
 )
 from ..storage.records import (
     DeadLetter,
+    JournalPage,
     Listing,
     Loaded,
     StoredValue,
@@ -213,6 +214,10 @@ class FakeDisk(Backend):
     ) -> tuple[list[Entry], list[OpenTask]]:
         self._check_alive()
         return self._working.read_tasks(workflow_id, op)
+
+    def read_journal(self, workflow_id: str, after: tuple[int, int], limit: int) -> JournalPage:
+        self._check_alive()
+        return self._working.read_journal(workflow_id, after, limit)
 
     def get_value(self, workflow_id: str, key: str) -> bytes | None:
         self._check_alive()

@@ -102,7 +102,7 @@ class FakeBackend(Backend):
 
     close = abandon = list_workflows = read_tasks = load = None
     read_rows = list_unfinished = list_wake_times = None
-    get_value = list_values = list_dead_letters = None
+    read_journal = get_value = list_values = list_dead_letters = None
 
 
 class GatedExecutor(InlineExecutor):

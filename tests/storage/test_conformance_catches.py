@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from claw_actors._core.journal import EntryKind
+from claw_actors._core.journal import EntryKind, effective
 from claw_actors._core.lifecycle import TERMINAL, UNFINISHED, Event, Status
 from claw_actors.errors import (
     ClawError,
@@ -50,7 +50,7 @@ from claw_actors.storage.operations import (
     Trim,
     Trimmed,
 )
-from claw_actors.storage.records import Loaded, RowChange
+from claw_actors.storage.records import JournalPage, Loaded, RowChange
 from claw_actors.testing import conformance
 
 
@@ -771,6 +771,36 @@ class HasNothingOfNobody(MemoryStorage):
         return super().list_dead_letters(workflow_id, after, limit)
 
 
+class HidesWhatWasVoided(MemoryStorage):
+    def read_journal(self, workflow_id, after, limit):
+        page = super().read_journal(workflow_id, after, limit)
+        return attrs.evolve(page, entries=tuple(effective(page.entries)))
+
+
+class RepeatsTheLastEntry(MemoryStorage):
+    def read_journal(self, workflow_id, after, limit):
+        return super().read_journal(workflow_id, (after[0], max(after[1] - 1, 0)), limit)
+
+
+class StopsAtLargeValues(MemoryStorage):
+    def read_journal(self, workflow_id, after, limit):
+        page = super().read_journal(workflow_id, after, limit)
+        return attrs.evolve(page, entries=() if after[1] else page.entries[:3])
+
+
+class TakesRunsForOne(MemoryStorage):
+    def read_journal(self, workflow_id, after, limit):
+        later = (after[0] + 1, after[1]) if after[0] else after
+        return super().read_journal(workflow_id, later, limit)
+
+
+class HasAJournalOfNobody(MemoryStorage):
+    def read_journal(self, workflow_id, after, limit):
+        if not self._table.has(workflow_id):
+            return JournalPage(1, ())
+        return super().read_journal(workflow_id, after, limit)
+
+
 class DropsSameLetters(Translating):
     def translate(self, operation):
         if not isinstance(operation, Advance) or self._table.get(operation.pk) is None:
@@ -1162,6 +1192,11 @@ CONTROLS = [
     (SetsThoughRefused, "a_refused_advance_sets_nothing"),
     (InheritsBelongings, "values_are_deleted_with_their_workflow"),
     (HasNothingOfNobody, "values_of_nobody_are_refused"),
+    (HidesWhatWasVoided, "a_journal_is_read_from_its_start_to_its_end"),
+    (RepeatsTheLastEntry, "a_journal_comes_in_pages"),
+    (StopsAtLargeValues, "large_values_of_a_journal_are_all_read"),
+    (TakesRunsForOne, "a_journal_goes_on_with_the_next_run"),
+    (HasAJournalOfNobody, "a_journal_of_nobody_is_not_found"),
     (DropsSameLetters, "dead_letters_are_kept_in_their_order"),
     (TakesAfterForFrom, "dead_letters_come_in_pages"),
     (SharesBelongings, "dead_letters_belong_to_their_workflow"),

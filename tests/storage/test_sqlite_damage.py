@@ -267,6 +267,8 @@ def test_an_entry_that_vanished_is_found(two, raw, n, gap):
     (damage,) = two.load([1])
     assert isinstance(damage, StorageCorruptError)
     assert damage.reason == f"entry {gap} is missing"
+    with pytest.raises(StorageCorruptError, match=f"entry {gap} is missing"):
+        two.read_journal("one", (0, 0), 9)
 
 
 def test_a_journal_that_vanished_is_found(two, raw):
@@ -275,8 +277,9 @@ def test_a_journal_that_vanished_is_found(two, raw):
     two.open()
     (damage,) = two.load([1])
     assert isinstance(damage, StorageCorruptError)
-    with pytest.raises(StorageCorruptError, match="entry 0 is missing"):
-        two.get_workflow("one")
+    for read in (two.get_workflow, lambda id: two.read_journal(id, (0, 0), 9)):
+        with pytest.raises(StorageCorruptError, match="entry 0 is missing"):
+            read("one")
 
 
 def test_single_reads_raise(two, raw):

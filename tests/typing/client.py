@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from claw_actors import Client, TaskState, WorkflowPage, WorkflowState, open_client
+from claw_actors import (
+    Client,
+    DeadMessage,
+    HistoryEntry,
+    TaskState,
+    WorkflowPage,
+    WorkflowState,
+    open_client,
+)
 from claw_actors.storage import JSON
 
 
@@ -15,6 +23,8 @@ async def looks(path: str) -> None:
         assert_type(await client.get("a"), WorkflowState)
         assert_type(await client.list(), WorkflowPage)
         assert_type(await client.tasks("a"), tuple[TaskState, ...])
+        assert_type(await client.history("a", after=None), tuple[HistoryEntry, ...])
+        assert_type(await client.dead_letters("a"), tuple[DeadMessage, ...])
         assert_type(await client.result("a"), JSON)
         assert_type(await client.value("a", "key"), JSON)
         assert_type(await client.values("a"), dict[str, JSON])

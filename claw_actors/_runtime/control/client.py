@@ -22,10 +22,12 @@ from ...errors import (
     WorkflowQuarantinedError,
 )
 from ...storage.codec import MAX_PAYLOAD_BYTES, Codec
+from ...storage.history import HistoryEntry
 from ...storage.model import JSON, TaskState, WorkflowFilter, WorkflowPage, WorkflowState
 from ...storage.opening import Sight, look_on
 from ...storage.reading import StorageReads
 from ...storage.validation import check_printable
+from ..correspondence import DeadMessage, read_dead_letters
 from ..replies import decode_reply
 from .courier import Courier
 from .requests import Cancel, Delete, Fork, Pause, RequestOf, Resume, Retry, SendTo, Terminate
@@ -87,6 +89,42 @@ class Client:
             NotFoundError: there is no such workflow.
         """
         return await self._reads.list_tasks(id)
+
+    async def history(
+        self, id: str, *, after: HistoryEntry | None = None, limit: int = 1_000
+    ) -> tuple[HistoryEntry, ...]:
+        """Return the next entries of a workflow's journal, in the order of their recording.
+
+        Args:
+            id: the workflow.
+            after: the last entry of the page before; ``None`` begins with the start.
+            limit: how many at most, from 1 to 1,000. Where values are large there may be fewer.
+
+        Returns:
+            Entries of its present run; none if nothing follows so far. Where it has continued as
+            a new run meanwhile, that one's, from its start.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            InvalidInputError: the limit is out of range.
+        """
+        return await self._reads.list_history(id, after=after, limit=limit)
+
+    async def dead_letters(
+        self, id: str, *, after: int = 0, limit: int = 100
+    ) -> tuple[DeadMessage, ...]:
+        """Return messages that a workflow could not take, in the order they were put aside.
+
+        Args:
+            id: the workflow.
+            after: only those with a larger number; of a page, the last one's.
+            limit: how many at most, from 1 to 10,000.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            InvalidInputError: a number out of range.
+        """
+        return await read_dead_letters(self._sight, self._courier.codec, id, after, limit)
 
     async def result(self, id: str) -> JSON:
         """Wait until a workflow has ended, and return its result as JSON.

@@ -17,6 +17,7 @@ from ...errors import (
 from ..backend import Backend, OpenReport
 from ..records import (
     DeadLetter,
+    JournalPage,
     Listing,
     Loaded,
     StoredValue,
@@ -165,6 +166,13 @@ class MemoryStorage(Backend):
             if entry.kind is EntryKind.TASK and op in (None, entry.op)
         ]
         return outcomes, [task for task in _open_tasks(record) if op in (None, task.op)]
+
+    def read_journal(self, workflow_id: str, after: tuple[int, int], limit: int) -> JournalPage:
+        with self._opened() as table:
+            record = table.find(workflow_id)
+        run = record.row.run
+        first = 0 if after < (run, 0) else after[1] + 1
+        return JournalPage(run, record.entries[first : first + limit])
 
     def get_value(self, workflow_id: str, key: str) -> bytes | None:
         with self._opened() as table:

@@ -19,6 +19,7 @@ from ..model import WorkflowFilter
 from ..operations import Operation, Result
 from ..records import (
     DeadLetter,
+    JournalPage,
     Listing,
     Loaded,
     StoredValue,
@@ -177,6 +178,9 @@ class SQLiteStorage(Backend):
         self, workflow_id: str, op: str | None = None
     ) -> tuple[list[Entry], list[OpenTask]]:
         return self._opened().reader.read_tasks(workflow_id, op)
+
+    def read_journal(self, workflow_id: str, after: tuple[int, int], limit: int) -> JournalPage:
+        return self._opened().reader.read_journal(workflow_id, after, limit)
 
     def get_value(self, workflow_id: str, key: str) -> bytes | None:
         return self._opened().reader.get_value(workflow_id, key)

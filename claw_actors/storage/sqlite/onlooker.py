@@ -15,7 +15,7 @@ from functools import partial
 from ..._core.journal import Entry, OpenTask
 from ...errors import StorageUnavailableError
 from ..model import WorkflowFilter
-from ..records import DeadLetter, Listing, StoredValue, StoredWorkflow
+from ..records import DeadLetter, JournalPage, Listing, StoredValue, StoredWorkflow
 from .connection import open_reading, refuse_old_sqlite
 from .files import Place, checked_path, locate, refuse_missing
 from .inspection import find_version, refuse_others
@@ -71,6 +71,11 @@ class Onlooker:
         """Read a workflow's tasks."""
         with self._reader() as reader:
             return reader.read_tasks(workflow_id, op)
+
+    def read_journal(self, workflow_id: str, after: tuple[int, int], limit: int) -> JournalPage:
+        """Read the next entries of a workflow's present run."""
+        with self._reader() as reader:
+            return reader.read_journal(workflow_id, after, limit)
 
     def get_value(self, workflow_id: str, key: str) -> bytes | None:
         """Read one of a workflow's values."""

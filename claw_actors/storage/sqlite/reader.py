@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from typing import Final
 
 import attrs
 
@@ -13,6 +15,7 @@ from ...errors import NotFoundError, StorageCorruptError
 from ..model import WorkflowFilter
 from ..records import (
     DeadLetter,
+    JournalPage,
     Listing,
     Loaded,
     StoredValue,
@@ -25,9 +28,14 @@ from . import listing, statements
 from .belongings import read_letter, read_value
 from .faults import corrupt, read_failed
 from .pool import ReaderPool
-from .rows import Values, read_entry, read_task, read_workflow
+from .rows import ENTRY_COLUMNS, Values, read_entry, read_task, read_workflow
 
 __all__ = ["Reader"]
+
+MAX_PAGE_BYTES: Final = 4 << 20
+"""Values of a page of a journal; one more may come on top."""
+
+_VALUE: Final = ENTRY_COLUMNS.index("value")
 
 _log = logging.getLogger("claw_actors.storage")
 
@@ -60,6 +68,20 @@ class Reader:
             [entry for entry in outcomes if entry.kind is EntryKind.TASK],
             [read_task(values, workflow_id, self._where) for values in tasks],
         )
+
+    def read_journal(self, workflow_id: str, after: tuple[int, int], limit: int) -> JournalPage:
+        """Read a page of entries, and see that none is missing."""
+        with self._pool.snapshot() as connection:
+            row = self._find(connection, workflow_id)
+            first = 0 if after < (row.run, 0) else after[1] + 1
+            found = _some(connection, statements.SELECT_LATER, (row.pk, row.run, first, limit))
+        entries = self._entries(found, workflow_id)
+        for n, entry in enumerate(entries, start=first):
+            if entry.n != n:
+                raise self._gap(workflow_id, n)
+        if not entries and not first:
+            raise self._gap(workflow_id, 0)
+        return JournalPage(row.run, tuple(entries))
 
     def get_value(self, workflow_id: str, key: str) -> bytes | None:
         """Read one value."""
@@ -223,6 +245,19 @@ class Reader:
     def _gap(self, id: str, n: int) -> StorageCorruptError:
         """Make the error for an entry that vanished: no checksum tells of a missing row."""
         return corrupt(f"workflow {id!r} in claw_journal of {self._where}", f"entry {n} is missing")
+
+
+def _some(connection: sqlite3.Connection, sql: str, parameters: Values) -> list[Values]:
+    """Read rows of a journal until their values are many bytes."""
+    found: list[Values] = []
+    total = 0
+    with closing(connection.execute(sql, parameters)) as cursor:
+        for values in cursor:
+            found.append(values)
+            total += len(values[_VALUE] or b"")
+            if total > MAX_PAGE_BYTES:
+                break
+    return found
 
 
 def _all(

@@ -88,6 +88,7 @@ INSERT_ENTRY: Final = (
 _SELECT_ENTRIES: Final = f"SELECT {_ENTRY} FROM claw_journal WHERE wf = ? AND run = ?"
 SELECT_LAST_N: Final = "SELECT max(n) FROM claw_journal WHERE wf = ? AND run = ?"
 SELECT_ENTRIES: Final = f"{_SELECT_ENTRIES} ORDER BY n"
+SELECT_LATER: Final = f"{_SELECT_ENTRIES} AND n >= ? ORDER BY n LIMIT ?"
 SELECT_START: Final = f"{_SELECT_ENTRIES} AND n = 0"
 # The condition is that of the index claw_journal_end, word for word: only so it is used.
 SELECT_ENDS: Final = f"{_SELECT_ENTRIES} AND (kind = 'end' OR status = 'void') ORDER BY n"

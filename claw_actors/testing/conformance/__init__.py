@@ -23,7 +23,7 @@ The cases, by topic:
 - ``reporting``: what a parent is told of its children.
 - ``grouping``: several of them in one commit, and ``Atomic``. ``transacting``: with an author's
   own SQL.
-- ``finding``, ``listing``, ``recovering``: the reads.
+- ``finding``, ``listing``, ``recovering``, ``journals``: the reads.
 - ``values``: what must come back as it was given.
 - ``lifetimes``, ``threads``: opening and closing; reads beside a commit.
 
@@ -39,6 +39,7 @@ from . import (
     discarding,
     finding,
     grouping,
+    journals,
     lifetimes,
     listing,
     messaging,
@@ -77,6 +78,7 @@ CASES: tuple[Case, ...] = cases_of(
     finding,
     listing,
     recovering,
+    journals,
     values,
     lifetimes,
     threads,
