@@ -18,7 +18,8 @@ import nox
 nox.needs_version = ">=2025.10.16"  # the first with `download_python`
 
 nox.options.sessions = [
-    *("lint", "typing", "tests", "other_pythons", "coverage", "docs", "demo", "torture"),
+    *("lint", "typing", "tests", "other_pythons", "coverage", "docs", "demo", "container"),
+    "torture",
 ]
 # A Python that is not on this machine is skipped, and nox prints so; it is not downloaded.
 nox.options.error_on_missing_interpreters = False
@@ -174,6 +175,19 @@ def demo(session: nox.Session) -> None:
         directory.mkdir(exist_ok=True)
         with session.chdir(directory):
             session.run("python", str(ROOT / "examples" / name), *arguments)
+
+
+@nox.session
+def container(session: nox.Session) -> None:
+    """The image is built, run, killed and restarted: by docker, podman or buildah.
+
+    Where none of them works, or there is no image to begin with, the reason is printed, and only
+    the files are checked. CLAW_CONTAINER_ENGINE and CLAW_CONTAINER_BASE choose.
+    """
+    install(session, "container")
+    session.run(
+        *("python", "-m", "pytest", "tests/container", "-q", "-m", "container"), *session.posargs
+    )
 
 
 @nox.session

@@ -213,9 +213,10 @@ class Keeper:
         if on_started is not None:
             on_started(result)
         elif isinstance(result, outcome.Error):
-            # Whoever has stopped it knows, and a boot, which stops then, raises it.
+            # Whoever has stopped it knows, and a boot, which stops then, raises it: one traceback of
+            # a database that cannot be opened is enough, and `claw run` needs none.
             stopped = held.child.by_hand or self.machine.is_stopping
-            level = logging.INFO if stopped else logging.ERROR
+            level = logging.DEBUG if stopped else logging.ERROR
             self.watchers.log.log(level, "%s", result.error, exc_info=result.error)
 
     def _spawn(self, held: Held) -> None:
