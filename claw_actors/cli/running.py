@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -81,20 +84,41 @@ async def _run(
     if storage.type == "memory":
         tell("claw: workflows are kept in memory, and forgotten with this process")
     is_well = True
-    async with (
-        open_runtime(storage.backend(), workflows=workflows, config=config.runtime) as runtime,
-        stop_on_signals(runtime),
-    ):
-        report = runtime.recovery_report
-        if as_json:
-            print_json({"storage": where, "recovery": plain(report)})
-        else:
-            _show_recovered(where, report)
-        is_well = service is None or await _serve(service, runtime)
-        if is_well:
-            await trio.sleep_forever()
+    with trio.CancelScope() as scope, _cancel_on_signals(scope):
+        async with (
+            open_runtime(storage.backend(), workflows=workflows, config=config.runtime) as runtime,
+            stop_on_signals(runtime),
+        ):
+            report = runtime.recovery_report
+            if as_json:
+                print_json({"storage": where, "recovery": plain(report)})
+            else:
+                _show_recovered(where, report)
+            is_well = service is None or await _serve(service, runtime)
+            if is_well:
+                await trio.sleep_forever()
     tell(f"claw: {where} is closed")
     return is_well
+
+
+@contextmanager
+def _cancel_on_signals(scope: trio.CancelScope) -> Generator[None]:
+    """Leave as soon as a signal comes, for as long as there is no runtime that could be stopped.
+
+    Opening takes its time where much is recovered. A process that is the first of a container would
+    not even hear SIGTERM without a handler, and any other one would end as if it had crashed.
+    """
+    token = trio.lowlevel.current_trio_token()
+
+    def cancel(number: int, frame: object) -> None:  # noqa: ARG001 -- as signal calls it
+        token.run_sync_soon(scope.cancel)
+
+    before = {number: signal.signal(number, cancel) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _serve(service: Service, runtime: Runtime) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import textwrap
+from contextlib import asynccontextmanager
 
 import pytest
+import trio
 
 from claw_actors import RecoveryReport
 from claw_actors.cli.running import _show_recovered
@@ -167,6 +170,22 @@ def test_a_service_that_comes_after_the_end_has_not_failed(run):
     """Its clean-up may ask for something when the runtime is closing already."""
     said = run("my_shop:both", 0, "--serve", "my_shop:tidy")
     assert said.stderr == "claw: claw.db is closed\n"
+
+
+@asynccontextmanager
+async def slow_opening(*args, **options):
+    signal.raise_signal(signal.SIGTERM)
+    await trio.sleep_forever()
+    yield
+
+
+def test_a_signal_ends_what_is_still_being_opened(run, monkeypatch):
+    """There is nothing to stop yet, so it just leaves; and its handlers are gone with it."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("claw_actors.cli.running.open_runtime", slow_opening)
+    said = run("my_shop:both", 0)
+    assert (said.stdout, said.stderr) == ("", "claw: claw.db is closed\n")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_of_many_workflows_only_the_number_is_said(capsys):
