@@ -25,6 +25,10 @@ nox.options.sessions = [
 nox.options.error_on_missing_interpreters = False
 nox.options.download_python = "never"
 
+# Where Python may not keep what it has compiled, each of the many processes of the tests would
+# compile the whole package for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 

@@ -8,6 +8,7 @@ names another room's type depends on that room. Where that cannot be helped, the
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import sys
 from pathlib import Path
@@ -135,21 +136,31 @@ def modules(source: Path) -> dict[str, Path]:
     return found
 
 
-def imports(source: Path) -> Iterator[Import]:
-    """Read every import of the package."""
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Read one file, once for all tests: everything in it, the whole first."""
+    return tuple(ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
+@functools.cache
+def imports(source: Path) -> tuple[Import, ...]:
+    """Read every import of the package, once for all tests."""
+    return tuple(_imports(source))
+
+
+def _imports(source: Path) -> Iterator[Import]:
     known = modules(source)
     for module, path in known.items():
-        tree = ast.parse(path.read_text("utf-8"))
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        for_types = set(under_type_checking(tree))
-        for node in ast.walk(tree):
+        for_types = set(under_type_checking(path))
+        for node in nodes(path):
             for target in targets(node, package, known):
                 yield Import(module, node.lineno, target, node in for_types)
 
 
-def under_type_checking(tree: ast.AST) -> Iterator[ast.AST]:
+def under_type_checking(path: Path) -> Iterator[ast.AST]:
     """Find what stands under ``if TYPE_CHECKING:``."""
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             for statement in node.body:
                 yield from ast.walk(statement)
@@ -174,7 +185,7 @@ def targets(node: ast.AST, package: str, known: Collection[str]) -> Iterator[str
 def private_names_of_trio(source: Path) -> Iterator[str]:
     """Find ``trio._anything``, imported or reached by attribute."""
     for module, path in modules(source).items():
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Attribute) and is_private(node.attr):
                 dotted = ast.unparse(node)
                 if dotted.split(".")[0] == "trio" and not MAP[room_of(module)].private_trio:

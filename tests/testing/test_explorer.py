@@ -143,7 +143,7 @@ def test_the_hello_example_survives_every_crash() -> None:
     async def scenario(runtime: Runtime) -> object:
         return await (await runtime.start(breakfast, 3, id="monday")).result()
 
-    assert explore(scenario, workflows=[breakfast], seeds=range(3)).crashes > 40
+    assert explore(scenario, workflows=[breakfast], seeds=[0]).crashes > 20
 
 
 # -- what is put in on purpose, and must be found --------------------------------------------------
