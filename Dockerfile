@@ -57,7 +57,7 @@ VOLUME /data
 STOPSIGNAL SIGTERM
 
 # Reads every row, beside the program; of a large database, seldom.
-HEALTHCHECK --interval=60s --timeout=30s --start-period=30s --retries=3 \
+HEALTHCHECK --interval=60s --timeout=60s --start-period=30s --retries=3 \
     CMD ["claw", "doctor", "--storage-only"]
 
 # No shell in between: the signal to stop reaches claw.
