@@ -540,7 +540,7 @@ def test_very_many_random_lives_are_supervised_as_documented(is_long, tell):
             super().teardown()
             seen.update(self.seen)
 
-    examples = 10_000 if is_long else 1_000
+    examples = 10_000 if is_long else 500
     run_state_machine_as_test(
         Counted, settings=settings(SETTINGS, max_examples=examples, stateful_step_count=50)
     )

@@ -140,4 +140,4 @@ def test_messages_survive_every_crash(scenario):
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)
 def test_messages_survive_every_crash_over_many_seeds(scenario, is_long):
     """The same, with other schedules."""
-    explore(scenario, workflows=WORKFLOWS, seeds=range(2, 22 if is_long else 5))
+    explore(scenario, workflows=WORKFLOWS, seeds=range(2, 22 if is_long else 4))

@@ -219,7 +219,7 @@ def test_a_feature_survives_every_crash_over_many_seeds(definition, is_long):
     explore(
         lambda runtime: scenario_of(definition, runtime),
         workflows=[definition],
-        seeds=range(2, 22 if is_long else 5),
+        seeds=range(2, 22 if is_long else 4),
     )
 
 

@@ -643,7 +643,7 @@ def test_a_rollback_survives_every_crash_over_many_seeds(definition, is_long):
     explore(
         lambda runtime: scenario(definition, runtime),
         workflows=[definition],
-        seeds=range(2, 22 if is_long else 5),
+        seeds=range(2, 22 if is_long else 4),
     )
 
 

@@ -52,7 +52,9 @@ def test_hello_survives_every_crash_over_20_seeds(example, tell):
     assert report.crashes > 2 * report.commits
 
 
-def test_the_backup_survives_every_crash_over_20_seeds(example, tell, tmp_path, monkeypatch):
+def test_the_backup_survives_every_crash_over_many_seeds(
+    example, is_long, tell, tmp_path, monkeypatch
+):
     """Its workflows as they are, on a small tree; their worker has no parent process here."""
     backup = example("backup")
     monkeypatch.setattr(backup, "tell", lambda line, *, wait=False: None)
@@ -74,7 +76,7 @@ def test_the_backup_survives_every_crash_over_20_seeds(example, tell, tmp_path, 
         return parts
 
     workflows = [backup.plan_backup, backup.copy_shard, backup.seal_backup]
-    report = explore(scenario, workflows=workflows, seeds=SEEDS)
+    report = explore(scenario, workflows=workflows, seeds=SEEDS if is_long else range(6))
     tell(f"backup: {figures(report)}")
     assert report.crashes > 2 * report.commits
     assert (into / "manifest.json").exists()
@@ -131,7 +133,7 @@ def test_every_feature_survives_every_crash(is_long, tell):
             await doomed.result()
         return results
 
-    seeds = range(40) if is_long else range(6)
+    seeds = range(40) if is_long else range(3)
     report = explore(scenario, workflows=[every_feature, waits_to_be_cancelled], seeds=seeds)
     tell(f"every feature: {figures(report)}")
     assert report.crashes > 2 * report.commits

@@ -48,7 +48,7 @@ def test_a_replay_of_hundreds_of_parents_does_what_the_first_run_did(
     closes, passive, is_long, tell
 ):
     """Every kind of end occurs."""
-    tally = explored(20_000, 1_000 if is_long else 40, closes=closes, passive=passive)
+    tally = explored(20_000, 1_000 if is_long else 25, closes=closes, passive=passive)
     tell(f"{dict(sorted(tally.counts.items()))}")
     assert tally.problems == []
     for what in ("completed", "failed", "cancelled", "child_end entries"):
