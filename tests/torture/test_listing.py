@@ -42,7 +42,7 @@ async def fill(place: Path, count: int) -> None:
                             name=f"checkout-{number % 7}",
                             status=statuses[number % len(statuses)],
                             input=[{"order": number}],
-                            metadata={"tenant": f"t{number % 50}"},
+                            metadata={"tenant": f"t{number % 49}"},
                         )
                     )
 
