@@ -144,55 +144,12 @@ def spawn(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-FORKING = """
-import json, os, sys
-from claw_actors.cli import main
-
-for line in sys.stdin:
-    arguments, directory = json.loads(line)
-    pid = os.fork()
-    if pid == 0:
-        os.chdir(directory)
-        for descriptor, name in ((1, "stdout"), (2, "stderr")):
-            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)
-        sys.argv[1:] = arguments
-        code = 70
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
-
-
-@pytest.fixture(scope="session")
-def forking():
-    """A process that has imported everything, and forks one for each command: it takes 0.5 s."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [sys.executable, "-c", FORKING],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
-        yield process
-        process.stdin.close()
-
-
 @pytest.fixture
-def process(forking, place):
+def process(commands, place):
     """Run a command in a process of its own; return its exit code, stdout and stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        directory = place.parent
-        forking.stdin.write(json.dumps([arguments, str(directory)]) + "\n")
-        forking.stdin.flush()
-        code = int(forking.stdout.readline())
-        return code, *((directory / name).read_text() for name in ("stdout", "stderr"))
+        ended = commands.spawn(*arguments, directory=place.parent, says=place.with_name("said"))
+        return ended.wait(), ended.out.read_text(), ended.err.read_text()
 
     return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from claw_actors.storage.operations import Advance, Create
 from claw_actors.storage.reading import StorageReads
 from claw_actors.storage.records import DeadLetter
 from claw_actors.storage.sqlite import SQLiteStorage
+from claw_actors.storage.sqlite.faults import mapped
 from claw_actors.storage.sqlite.onlooker import Onlooker
 from claw_actors.testing.conformance.samples import a_row, a_start, an_outcome
 
@@ -134,3 +136,30 @@ async def test_users_records_are_read_by_the_same_code(storage, path):
     assert (await reads.get_workflow("one")).id == "one"
     assert (await reads.get_task("one", "t")).id == "t"
     assert len((await reads.list_workflows()).items) == len(await reads.list_tasks("one")) == 1
+
+
+@pytest.mark.parametrize(
+    ("missing", "code", "why"),
+    [
+        ("read", sqlite3.SQLITE_CANTOPEN, "; user 7 may not read it"),
+        (
+            "directory",
+            sqlite3.SQLITE_READONLY_DIRECTORY,
+            "; user 7 may not make its -wal and -shm in ",
+        ),
+        ("nothing", sqlite3.SQLITE_CANTOPEN, ""),
+        ("read", sqlite3.SQLITE_BUSY, ""),
+    ],
+)
+def test_who_lacks_a_right_is_told_which(tmp_path, monkeypatch, missing, code, why):
+    """SQLite says that it cannot open a file, and no more; other errors have other reasons."""
+    path = str(tmp_path / "claw.db")
+    forbidden = {"read": path, "directory": str(tmp_path)}.get(missing)
+    monkeypatch.setattr("os.access", lambda asked, mode: str(asked) != forbidden)
+    monkeypatch.setattr("os.geteuid", lambda: 7)
+    error = sqlite3.OperationalError("no way")
+    error.sqlite_errorcode, error.sqlite_errorname = code, "NAME"
+    with pytest.raises(errors.StorageUnavailableError) as refused, mapped(path):
+        raise error
+    assert refused.value.reason.startswith(f"no way (NAME){why}")
+    assert bool(why) == (";" in refused.value.reason)

@@ -14,6 +14,7 @@ from ...errors import (
     StorageCorruptError,
     StorageUnavailableError,
 )
+from .files import what_is_forbidden
 
 __all__ = [
     "CULPRITS",
@@ -52,6 +53,9 @@ _NOT_COMMITTED: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY}
 )
 
+# What SQLite says where the system has said no.
+_FORBIDDEN: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
+
 
 def primary_code(error: BaseException) -> int | None:
     """Return SQLite's primary result code; ``None`` for errors of the Python module itself."""
@@ -83,7 +87,8 @@ def read_failed(error: BaseException, where: str) -> ClawError:
         return corrupt(where, _reason(error))
     if isinstance(error, CULPRITS):
         return _unacceptable(error)
-    return StorageUnavailableError(where, _reason(error))
+    hint = what_is_forbidden(where) if primary_code(error) in _FORBIDDEN else ""
+    return StorageUnavailableError(where, _reason(error) + hint)
 
 
 @contextmanager

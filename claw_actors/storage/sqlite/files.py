@@ -27,6 +27,7 @@ __all__ = [
     "refuse_network",
     "refuse_unfit",
     "sync_directory",
+    "what_is_forbidden",
 ]
 
 MOUNT_TABLE: Final = "/proc/self/mountinfo"
@@ -151,6 +152,20 @@ def refuse_missing(place: Place) -> None:
     """
     if not refuse_unfit(place):
         raise StorageUnavailableError(place.path, "there is no such file")
+
+
+def what_is_forbidden(path: str) -> str:
+    """Say what this user may not do with a database that SQLite just calls unable to be opened.
+
+    Returns:
+        Text to be put behind SQLite's own; empty if this user may do all that is needed.
+    """
+    place, user = locate(path), os.geteuid()
+    if not os.access(place.path, os.R_OK):
+        return f"; user {user} may not read it"
+    if not os.access(place.directory, os.W_OK):
+        return f"; user {user} may not make its -wal and -shm in {place.directory}"
+    return ""
 
 
 def refuse_network(place: Place) -> None:

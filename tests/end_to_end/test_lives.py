@@ -1,0 +1,119 @@
+"""Workflows live longer than the processes that run them: stopped, or killed at any moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+STEPS = 20
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_was_submitted_goes_on_after_a_stop_and_a_start(site, number):
+    """It waits for an answer; another process of the same program gets it, and no step is repeated."""
+    first = site.run("approve:2")
+    site.until(lambda: site.ledger().total() == 2, "waiting", first)
+    said = site.stop(first, number)
+    assert said.splitlines()[-1] == "claw: claw.db is closed"
+    assert "Traceback" not in said
+
+    second = site.run()
+    told = "running claw.db\nrecovered 2: "
+    site.until(lambda: second.out.read_text().startswith(told), "recovered", second)
+    site.claw("send", "approve-00000", "answer", "true")
+    site.claw("watch", "approve-00000", "--timeout", "60")
+    site.stop(second)
+    assert site.statuses() == {"completed": 1, "running": 1}
+    assert site.ledger() == {"approve-00000 0": 1, "approve-00000 1": 1, "approve-00001 0": 1}
+    assert site.records("show", "approve-00000")[0]["result"] is True
+
+
+def test_what_runs_goes_on_after_each_kill_and_repeats_no_recorded_step(site):
+    """Killed three times on the way: a step that was recorded by then is never taken again."""
+    ids = [f"walk-{number:05}" for number in range(3)]
+    taken: dict[str, int] = {}
+    owner = site.run("walk:3")
+    for part in (0.2, 0.5, 0.8):
+        enough = part * STEPS * len(ids)
+        site.until(lambda enough=enough: site.ledger().total() >= enough, "on the way", owner)
+        assert owner.kill() == -signal.SIGKILL
+        ledger = site.ledger()
+        for id in ids:
+            for one in site.records("tasks", id):
+                if one["status"] == "completed":
+                    step = f"{id} {one['result']}"
+                    taken.setdefault(step, ledger[step])
+        owner = site.run()
+        site.until(lambda owner=owner: "d 3: " in owner.out.read_text(), "recovered", owner)
+    for id in ids:
+        site.claw("watch", id, "--timeout", "60")
+        assert site.records("show", id)[0]["result"] == sum(range(STEPS))
+    site.stop(owner)
+    ledger = site.ledger()
+    assert len(taken) > 0.7 * STEPS * len(ids)
+    assert {step: ledger[step] for step in taken} == taken
+    # What a kill has cut off between the deed and its record is done again, once for each kill.
+    assert set(ledger) == {f"{id} {number}" for id in ids for number in range(STEPS)}
+    assert ledger.total() <= (STEPS + 3) * len(ids)
+
+
+@pytest.mark.parametrize(
+    "count", [300, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.alone])]
+)
+def test_many_workflows_are_all_there_after_a_restart_and_all_end(site, count):
+    """Page after page lists each of them once, whoever owns the database, or nobody."""
+    ids = {f"approve-{number:05}" for number in range(count)}
+    owner = site.run(f"approve:{count}")
+    listed = Counter(str(one["id"]) for one in site.all(limit=min(1_000, count // 3)))
+    assert listed == Counter(ids)
+    site.until(lambda: site.ledger().total() == count, "waiting", owner)
+    site.stop(owner)
+    statuses = site.statuses()
+    assert statuses["running"] + statuses["waiting"] == count  # of many, some leave memory early
+    listed = Counter(str(one["id"]) for one in site.all(limit=min(1_000, count // 3)))
+    assert listed == Counter(ids)
+
+    owner = site.run(serve="answer_all")
+    site.until(lambda: site.statuses() == {"completed": count}, "completed", owner)
+    site.stop(owner)
+    assert site.ledger() == Counter(f"{id} {number}" for id in ids for number in (0, 1))
+
+
+def test_a_second_signal_skips_what_is_left_of_the_grace(site):
+    """A task that hangs would have an hour; it is cut off, and begun again at the next start."""
+    owner = site.run("stubborn:1", CLAW_RUNTIME_GRACE="3600")
+    site.until(lambda: site.ledger() == {"stubborn-00000 begun": 1}, "in its task", owner)
+    owner.signal(signal.SIGTERM)
+    site.until(lambda: "claw.db.sock" not in site.files(), "closing", owner)
+    assert owner.is_alive()
+    site.stop(owner)
+    owner = site.run()
+    site.until(lambda: site.ledger() == {"stubborn-00000 begun": 2}, "in its task again", owner)
+    site.claw("terminate", "stubborn-00000")
+    site.stop(owner)
+    assert site.statuses() == {"cancelled": 1}
+
+
+def test_what_is_printed_to_somebody_who_has_left_is_no_traceback(site):
+    """As in ``claw list | head -1``: it ends, and says nothing."""
+    site.stop(site.run("approve:1"))
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "claw_actors", "list"],
+        cwd=site.directory,
+        env=site.environment | {"PYTHONPATH": str(ROOT)},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(write)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (1, "")
