@@ -13,12 +13,14 @@ The map of the library:
 - ``actors``: actors and their supervision, useful by themselves; ``open_supervisor``, ``Actor``.
 - ``_core``: the decisions, pure: journal, replay, lifecycle, retry and restart.
 - ``testing``: for those who test workflows, or write a backend.
+- ``drawing``: pictures of workflows: timelines, diagrams.
 - ``configuration``: settings from a file, the environment and arguments; ``load_config``.
 - ``cli``: the command line ``claw``, also as ``python -m claw_actors``.
 - ``errors``: every exception, one flat family.
 """
 
 from . import actors as actors
+from . import drawing as drawing
 from . import errors as errors
 from ._core.failures import ErrorRecord as ErrorRecord
 from ._core.journal import EntryKind as EntryKind
@@ -147,6 +149,7 @@ __all__ = [
     "WorkflowState",
     "actors",
     "back_up",
+    "drawing",
     "errors",
     "examine",
     "load_config",

@@ -29,7 +29,7 @@ DOOR = "the door"
 
 PURE = frozenset(
     {"__future__", "abc", "base64", "bisect", "collections", "contextlib", "copy", "enum"}
-    | {"functools", "graphlib", "hashlib", "heapq", "inspect", "itertools", "json", "math"}
+    | {"functools", "graphlib", "hashlib", "heapq", "html", "inspect", "itertools", "json", "math"}
     | {"numbers", "operator", "re", "string", "struct", "textwrap", "traceback", "types"}
     | {"typing", "uuid", "zlib"}
 )
@@ -85,9 +85,11 @@ MAP = {
         {"_core", "actors", "errors"}, {*TRIO, "cattrs", "sqlite_utils"}, sql=True, backends=True
     ),
     "_runtime": Room(INNER - {"_runtime"}, {*TRIO, "cattrs"}),
+    # It draws what was read, and never reads: records of storage are types that it is given.
+    "drawing": Room({"_core"}, {"attrs"}, types_of={"storage"}, pure=True),
     # It makes what others only hold: a backend, from settings.
     "configuration": Room({"_runtime", "errors", "storage"}, {"attrs"}, backends=True),
-    DOOR: Room({*INNER, "configuration"}, NOTHING, backends=True),
+    DOOR: Room({*INNER, "configuration", "drawing"}, NOTHING, backends=True),
     # What tests stand on looks behind every wall. Nothing of the package stands on it.
     "testing": Room(
         {*INNER, DOOR},
@@ -97,9 +99,9 @@ MAP = {
         private_trio=True,
     ),
     # Edges use what any user could.
-    "cli": Room({DOOR, "errors"}, {*TRIO, "click"}),
+    "cli": Room({DOOR, "drawing", "errors"}, {*TRIO, "click"}),
     "__main__": Room({"cli"}, NOTHING),
-    "web": Room({DOOR, "errors"}, {*TRIO, "hypercorn", "jinja2", "starlette"}),
+    "web": Room({DOOR, "drawing", "errors"}, {*TRIO, "hypercorn", "jinja2", "starlette"}),
 }
 
 

@@ -9,7 +9,7 @@ does not come again, void entries by appending one that says so (:func:`effectiv
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -31,6 +31,7 @@ __all__ = [
     "EntryKind",
     "EntryStatus",
     "OpenTask",
+    "Recorded",
     "effective",
     "message",
     "note_about",
@@ -217,7 +218,31 @@ def effective(entries: Iterable[Entry]) -> list[Entry]:
     return kept
 
 
-def outlives(entry: Entry, first: int) -> bool:
+class Recorded(Protocol):
+    """What of an entry says whether it still counts."""
+
+    @property
+    def kind(self) -> EntryKind:
+        """What it records."""
+        ...
+
+    @property
+    def status(self) -> EntryStatus:
+        """How it went."""
+        ...
+
+    @property
+    def n(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def after(self) -> int | None:
+        """The last entry delivered when it was asked for."""
+        ...
+
+
+def outlives(entry: Recorded, first: int) -> bool:
     """Tell whether an entry still counts when the one numbered ``first`` is voided."""
     if entry.kind is EntryKind.MESSAGE:
         return True

@@ -5,9 +5,10 @@ It uses what any program could: ``open_client``, ``open_runtime``, ``back_up``, 
 
 - ``program``: the command ``claw`` itself, and what errors become. ``exits``: the exit codes.
 - ``desk``: what the commands share: which database, and how to answer.
-- ``looking``, ``acting``, ``copying``, ``examining``, ``running``: the commands. ``exits``: their
-  exit codes. ``ids``: what a shell completes. ``targets``: what ``claw run`` imports.
-- ``output``: JSON lines, tables, times.
+- ``looking``, ``acting``, ``copying``, ``examining``, ``exporting``, ``running``: the commands.
+  ``exits``: their exit codes. ``ids``: what a shell completes. ``filters``: which workflows are
+  meant. ``targets``: what ``claw run`` imports. ``archive``: the records of an export.
+- ``output``: JSON lines, tables, times. ``destination``: a file, or stdout.
 """
 
 from .program import main as main

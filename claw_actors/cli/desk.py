@@ -97,11 +97,18 @@ class Desk:
     as_json: bool
     patience_s: float = PATIENCE_S
 
-    def ask(self, question: Callable[[Client], Awaitable[T]]) -> T:
-        """Do something with a client of the database, and return what comes of it."""
+    def ask(self, question: Callable[[Client], Awaitable[T]], *, keep_open: bool = False) -> T:
+        """Do something with a client of the database, and return what comes of it.
+
+        Args:
+            question: what.
+            keep_open: whether it reads very often.
+        """
 
         async def main() -> T:
-            async with open_client(self.path, timeout=self.patience_s) as client:
+            async with open_client(
+                self.path, timeout=self.patience_s, keep_open=keep_open
+            ) as client:
                 return await question(client)
 
         return trio.run(main)

@@ -13,36 +13,15 @@ import trio
 from .. import Client, Status, TaskState, WorkflowFilter, WorkflowPage, WorkflowState
 from .desk import SECONDS, Desk, at_desk
 from .exits import Exit
+from .filters import filter_options
 from .ids import id_argument
 from .output import print_fields, print_json, print_table, printable, tell, utc
 
 __all__ = ["COMMANDS"]
 
 
-def _labels(_context: object, _parameter: object, texts: tuple[str, ...]) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(f"{text!r} is not KEY=VALUE")
-        labels[key] = value
-    return labels
-
-
 @click.command("list")
-@click.option(
-    "--status", multiple=True, type=click.Choice(list(map(str, Status))), help="Repeat for several."
-)
-@click.option("--name", multiple=True, help="The name of the workflow. Repeat for several.")
-@click.option("--prefix", help="How the id begins.")
-@click.option(
-    "--metadata",
-    multiple=True,
-    metavar="KEY=VALUE",
-    callback=_labels,
-    help="Repeat: all must hold.",
-)
-@click.option("--parent", metavar="ID", help="The workflow that has started them.")
+@filter_options
 @click.option("--limit", default=100, show_default=True, help="How many at most, up to 1,000.")
 @click.option("--after", type=int, metavar="PLACE", help="Go on where the page before ended.")
 @click.option("--offset", default=0, help="How many to skip.")

@@ -14,7 +14,16 @@ from typing import cast
 import attrs
 import click
 
-__all__ = ["plain", "print_fields", "print_json", "print_table", "printable", "tell", "utc"]
+__all__ = [
+    "as_line",
+    "plain",
+    "print_fields",
+    "print_json",
+    "print_table",
+    "printable",
+    "tell",
+    "utc",
+]
 
 
 def plain(value: object) -> object:
@@ -31,9 +40,14 @@ def plain(value: object) -> object:
     return value
 
 
+def as_line(record: object) -> str:
+    """Return a record as one line of JSON, with its end."""
+    return json.dumps(record, allow_nan=False, default=plain) + "\n"
+
+
 def print_json(record: object) -> None:
     """Print a record as one line of JSON."""
-    click.echo(json.dumps(plain(record), allow_nan=False))
+    click.echo(as_line(record), nl=False)
 
 
 def printable(value: object) -> str:

@@ -19,6 +19,7 @@ ROOMS: Final = {
     "acting": ("send", "cancel", "pause", "resume", "terminate", "retry", "fork", "delete"),
     "copying": ("backup", "restore"),
     "examining": ("doctor",),
+    "exporting": ("export",),
     "running": ("run",),
 }
 """The modules of this package that hold commands, and the names of those commands."""

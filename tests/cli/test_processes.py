@@ -32,6 +32,7 @@ DONE = [
     ("backup", "copy.db", *DB),
     ("restore", "claw.db", "--db", "new.db"),
     ("doctor", "--storage-only", *DB),
+    ("export", *DB),
 ]
 
 FAILED = [
@@ -52,6 +53,7 @@ FAILED = [
     (1, ("backup", "claw.db", *DB)),
     (1, ("restore", "claw.db", *DB)),
     (1, ("doctor", "--db", "missing.db")),
+    (3, ("export", "nobody", *DB)),
     (2, ("run", "nothing:here", *DB)),
     (2, ("dance",)),
 ]

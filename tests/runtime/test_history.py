@@ -166,7 +166,7 @@ async def test_a_client_reads_the_same_beside_the_owner_and_after_it(tmp_path):
             assert await client.dead_letters("a") == letters
     assert len(entries) == 5
     assert [one.payload for one in letters] == ["one"]
-    async with open_client(path) as client:
+    async with open_client(path, keep_open=True) as client:
         assert await client.history("a", after=entries[0], limit=2) == entries[1:3]
         assert await client.dead_letters("a", after=letters[0].number) == ()
         with pytest.raises(errors.NotFoundError):

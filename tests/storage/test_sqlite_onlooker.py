@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -42,6 +43,7 @@ def look_at_all(onlooker: Onlooker) -> None:
     assert [each.row.id for each in onlooker.list_workflows(WorkflowFilter()).items] == ["one"]
     assert [entry.op for entry in onlooker.read_tasks("one")[0]] == ["t"]
     assert onlooker.get_value("one", "k") == b"7"
+    assert [entry.n for entry in onlooker.read_journal("one", (0, 0), 9).entries] == [0, 1]
     assert [value.key for value in onlooker.list_values("one")] == ["k"]
     assert [letter.reason for letter in onlooker.list_dead_letters("one", 0, 5)] == ["no bool"]
 
@@ -58,6 +60,31 @@ def test_everything_can_be_read_whatever_the_owner_does(storage, path, end):
     before = descriptors()
     look_at_all(onlooker)
     assert descriptors() == before
+
+
+def test_a_connection_that_is_kept_sees_the_same_and_is_let_go(storage, path):
+    """Between two reads it holds nothing but its descriptor: what is committed since is read."""
+    onlooker = Onlooker(path)
+    before = descriptors()
+    with onlooker.keeping():
+        with pytest.raises(errors.NotFoundError):
+            onlooker.get_workflow("one")
+        kept = descriptors()
+        assert kept > before
+        fill(storage)
+        look_at_all(onlooker)
+        assert descriptors() == kept
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            is_busy, *_ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        assert not is_busy
+        assert path.with_name(f"{path.name}-wal").stat().st_size == 0
+    look_at_all(onlooker)
+
+
+def test_a_database_that_is_not_there_cannot_be_kept_open(tmp_path):
+    """It is refused as a read would be."""
+    with pytest.raises(errors.StorageUnavailableError), Onlooker(tmp_path / "none").keeping():
+        pass
 
 
 def test_reads_see_what_was_committed_since(storage, path):

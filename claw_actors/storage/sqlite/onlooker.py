@@ -1,7 +1,9 @@
 """Reading somebody else's database: no lock, no owner's row, and nothing that could change it.
 
 Each read opens a connection of its own and closes it. So whoever looks on for hours holds nothing
-in between: no descriptor, no part of the log, and no file that was replaced meanwhile.
+in between: no descriptor, no part of the log, and no file that was replaced meanwhile. Whoever reads
+thousands of times in a row may keep the connection, which holds no part of the log between two
+reads, either (:meth:`Onlooker.keeping`).
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ class Onlooker:
             InvalidInputError: this is no path.
         """
         self._path = checked_path(path)
+        self._kept: ReaderPool | None = None
 
     def __repr__(self) -> str:
         return f"<Onlooker {self._path!r}>"
@@ -93,7 +96,24 @@ class Onlooker:
             return reader.list_dead_letters(workflow_id, after, limit)
 
     @contextmanager
+    def keeping(self) -> Generator[None, None, None]:
+        """Keep the connection, for the length of the block.
+
+        Raises:
+            StorageUnavailableError: there is no such file.
+        """
+        with self._pool() as pool:
+            self._kept = pool
+            try:
+                yield
+            finally:
+                self._kept = None
+
+    @contextmanager
     def _pool(self) -> Generator[ReaderPool, None, None]:
+        if self._kept is not None:
+            yield self._kept
+            return
         place = locate(self._path)
         try:
             refuse_old_sqlite(self._path)
