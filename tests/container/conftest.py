@@ -54,7 +54,9 @@ def base(engine) -> str | None:
     with tempfile.TemporaryDirectory(prefix="claw-debian-") as directory:
         root = Path(directory, "root")
         included = "--include=python3,ca-certificates"
-        call("debootstrap", "--variant=minbase", included, "bookworm", root)
+        done = call("debootstrap", "--variant=minbase", included, "bookworm", root, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"no container is built: neither {default} nor Debian can be fetched")
         engine.take(root, DEBIAN)
     return DEBIAN
 
