@@ -40,14 +40,14 @@ def figures(report: Exploration) -> str:
     )
 
 
-def test_hello_survives_every_crash_over_20_seeds(example, tell):
+def test_hello_survives_every_crash_over_many_seeds(example, is_long, tell):
     """Dying before, inside and after each commit of the README's example."""
     breakfast = example("hello").breakfast
 
     async def scenario(runtime: Runtime) -> object:
         return await (await runtime.start(breakfast, 3, id="monday")).result()
 
-    report = explore(scenario, workflows=[breakfast], seeds=SEEDS)
+    report = explore(scenario, workflows=[breakfast], seeds=SEEDS if is_long else range(10))
     tell(f"hello: {figures(report)}")
     assert report.crashes > 2 * report.commits
 

@@ -24,7 +24,7 @@ IS_LONG = os.environ.get("CLAW_TORTURE") == "long"
 WORKFLOWS = 100_000 if IS_LONG else 20_000
 FEW = 100
 AT_ONCE = 1_000
-TRIES = 5
+TRIES = 3
 
 LIST_S = 0.5
 LIBRARIES = "import attrs, cattrs, click, trio"
