@@ -87,6 +87,7 @@ EXAMPLES = [
     (errors.ContextMisuseError("ctx in a task body"), "ctx in a task body"),
     (errors.OwnerUnreachableError("a.db", "pid 7", "no answer"), "owned by pid 7, who could not"),
     (errors.ControlRefusedError("a.db.sock", "too many"), "through a.db.sock: too many"),
+    (errors.NoOwnerError("a.db", "workflow 'x' cannot be started"), "no program owns a.db"),
     (errors.RequestOutcomeUnknownError("cancel", "order-1", "it died"), "may or may not be done"),
     (errors.ConfigurationError("claw.toml", "runtime.grace", "x", "a number"), "grace = 'x': a n"),
     (errors.InstanceSealed("shutdown"), "(shutdown); nothing is recorded"),

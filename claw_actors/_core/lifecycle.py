@@ -6,17 +6,22 @@ The picture in the documentation is made from ``TRANSITIONS``, so it cannot disa
 from __future__ import annotations
 
 import enum
+from typing import Literal, TypeAlias
 
 __all__ = [
     "TERMINAL",
     "TRANSITIONS",
     "UNFINISHED",
     "Event",
+    "OnExisting",
     "Status",
     "TaskStatus",
     "allowed",
     "apply",
 ]
+
+OnExisting: TypeAlias = Literal["attach", "raise", "replace_closed"]
+"""What to do where the id of a new workflow is taken."""
 
 
 class Status(enum.StrEnum):

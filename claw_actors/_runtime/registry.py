@@ -40,12 +40,24 @@ class Registry:
         try:
             return self._by_key[name, version]
         except KeyError:
-            known = [f"{name}@{version}" for name, version in sorted(self._by_key)]
-            raise UnknownWorkflowError(name, version, known) from None
+            raise UnknownWorkflowError(name, version, self._known()) from None
+
+    def _known(self) -> list[str]:
+        return [f"{name}@{version}" for name, version in sorted(self._by_key)]
 
     def newest(self, name: str) -> Workflow[..., object]:
         """Return the newest version of a workflow, of which one is registered."""
         return self._by_key[name, max(version for known, version in self._by_key if known == name)]
+
+    def named(self, name: str) -> Workflow[..., object]:
+        """Return the newest version of a workflow.
+
+        Raises:
+            UnknownWorkflowError: none of this name is registered.
+        """
+        if not any(known == name for known, _ in self._by_key):
+            raise UnknownWorkflowError(name, None, self._known())
+        return self.newest(name)
 
     def check(self, workflow: object) -> None:
         """Make sure that this very workflow is registered.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 import attrs
 import trio
 
 from .._core.failures import ErrorRecord
 from .._core.identity import digest
-from .._core.lifecycle import Status
+from .._core.lifecycle import OnExisting, Status
 from ..actors import Supervisor
 from ..definitions import Workflow
 from ..errors import (
@@ -45,12 +45,10 @@ from .statistics import RuntimeStatistics
 if TYPE_CHECKING:
     from .context import Context
 
-__all__ = ["OnExisting", "Runtime"]
+__all__ = ["Runtime"]
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
-
-OnExisting = Literal["attach", "raise", "replace_closed"]
 
 
 def _error_of(stored: StoredWorkflow) -> ErrorRecord:
@@ -154,6 +152,44 @@ class Runtime(Correspondence):
             if await self._meet_existing(state, value, on_existing):
                 break
         return handle
+
+    async def start_by_name(
+        self,
+        name: str,
+        args: Sequence[object] = (),
+        *,
+        id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        description: str | None = None,
+        on_existing: OnExisting = "attach",
+    ) -> WorkflowHandle[object]:
+        """Start the newest version of a workflow, for those who have its name and not its code.
+
+        What an operator or a web form gives is checked against the workflow's own signature.
+
+        Args:
+            name: of a workflow that is registered with the runtime.
+            args: its arguments after ``ctx``, in order, as JSON knows them.
+            id, metadata, description, on_existing: see :meth:`start`.
+
+        Raises:
+            UnknownWorkflowError: no workflow of this name is registered.
+            InvalidArgumentsError: the arguments do not fit; the argument is named.
+            ClawError: as :meth:`start` does.
+
+        Cancelled means not started.
+        """
+        self._check_open()
+        definition = self._registry.named(name)
+        signature = signature_of(definition.fn, definition.name, skip_first=True)
+        return await self.start(
+            definition,
+            *signature.read_arguments(self._codec, args),
+            id=id,
+            metadata=metadata,
+            description=description,
+            on_existing=on_existing,
+        )
 
     async def _create(self, state: WorkflowState, value: bytes, now: float) -> bool:
         """Create it, and bring it to life; ``False`` if the id is taken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import attrs
@@ -56,6 +56,20 @@ class Signature:
             name: self._each(name, value, surviving) for name, value in bound.arguments.items()
         }
         return codec.encode_plain(parts, f"arguments of {self.name}", canonical=True)
+
+    def read_arguments(self, codec: Codec, args: Sequence[object]) -> tuple[Any, ...]:
+        """Turn arguments as JSON knows them into what the function declares.
+
+        Raises:
+            InvalidArgumentsError: they do not fit; the argument is named.
+        """
+        try:
+            bound = self.signature.bind(*args)
+            for name, raw in bound.arguments.items():
+                bound.arguments[name] = self._each(name, raw, codec.from_plain)
+        except (TypeError, SerializationError) as error:
+            raise InvalidArgumentsError(self.name, str(error)) from error
+        return bound.args
 
     def _each(
         self, name: str, value: Any, translate: Callable[[object, object, str], object]

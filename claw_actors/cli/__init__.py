@@ -8,6 +8,7 @@ It uses what any program could: ``open_client``, ``open_runtime``, ``back_up``, 
 - ``looking``, ``acting``, ``copying``, ``examining``, ``exporting``, ``running``: the commands.
   ``exits``: their exit codes. ``ids``: what a shell completes. ``filters``: which workflows are
   meant. ``targets``: what ``claw run`` imports. ``archive``: the records of an export.
+- ``starting``: ``claw start``. ``parameters``: JSON and labels, given as text.
 - ``output``: JSON lines, tables, times. ``destination``: a file, or stdout.
 """
 

@@ -6,17 +6,17 @@ Each is done, and durable, when it ends with 0.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Awaitable, Callable
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 
 from .. import Client
 from .desk import PATIENCE_S, SECONDS, Answer, Desk, at_desk
 from .ids import id_argument
+from .parameters import read_json
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "acts"]
 
 reason_option: Final = click.option("--reason", metavar="TEXT", help="Stored, and shown.")
 
@@ -40,24 +40,11 @@ def _do(desk: Desk, operation: str, id: str, act: Callable[[Client], Awaitable[N
     desk.answer({"id": id, "done": operation}, lambda: click.echo(f"{id}: {operation}"))
 
 
-def _payload(_context: object, _parameter: object, text: str) -> object:
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{text!r} is no JSON ({error}); text stands in double quotes, as in '\"yes\"'"
-        ) from None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
-
-
 # Or the number -1 would be an option that does not exist.
 @click.command(context_settings={"ignore_unknown_options": True})
 @id_argument
 @click.argument("topic")
-@click.argument("payload", metavar="JSON", callback=_payload)
+@click.argument("payload", metavar="JSON", callback=read_json)
 @click.option("--key", metavar="TEXT", help="With the same key, a message is taken once.")
 @acts
 def send(desk: Desk, *, id: str, topic: str, payload: object, key: str | None) -> None:

@@ -8,6 +8,7 @@ from ..errors import (
     ClawError,
     ConfigurationError,
     DefinitionError,
+    InvalidArgumentsError,
     InvalidInputError,
     NotFoundError,
     OwnerUnreachableError,
@@ -39,7 +40,9 @@ def exit_code(error: ClawError) -> Exit:
             return Exit.NOT_FOUND
         case OwnerUnreachableError():
             return Exit.TIMED_OUT
-        case ConfigurationError() | DefinitionError() | InvalidInputError():
+        case (
+            ConfigurationError() | DefinitionError() | InvalidArgumentsError() | InvalidInputError()
+        ):
             return Exit.USAGE
         case _:
             return Exit.FAILED

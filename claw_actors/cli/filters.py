@@ -8,18 +8,9 @@ import click
 
 from .. import Status
 from .desk import Answer
+from .parameters import labels
 
 __all__ = ["filter_options"]
-
-
-def _labels(_context: object, _parameter: object, texts: tuple[str, ...]) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise click.BadParameter(f"{text!r} is not KEY=VALUE")
-        labels[key] = value
-    return labels
 
 
 _OPTIONS: Final = (
@@ -35,7 +26,7 @@ _OPTIONS: Final = (
         "--metadata",
         multiple=True,
         metavar="KEY=VALUE",
-        callback=_labels,
+        callback=labels,
         help="Repeat: all must hold.",
     ),
     click.option("--parent", metavar="ID", help="The workflow that has started them."),

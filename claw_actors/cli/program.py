@@ -17,6 +17,7 @@ __all__ = ["ROOMS", "main", "program"]
 ROOMS: Final = {
     "looking": ("list", "show", "tasks", "value", "watch"),
     "acting": ("send", "cancel", "pause", "resume", "terminate", "retry", "fork", "delete"),
+    "starting": ("start",),
     "copying": ("backup", "restore"),
     "examining": ("doctor",),
     "exporting": ("export",),

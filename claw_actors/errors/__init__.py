@@ -21,6 +21,7 @@ from .actors import SupervisorStoppedError as SupervisorStoppedError
 from .actors import UnknownChildError as UnknownChildError
 from .family import ClawError as ClawError
 from .requests import ControlRefusedError as ControlRefusedError
+from .requests import NoOwnerError as NoOwnerError
 from .requests import OwnerUnreachableError as OwnerUnreachableError
 from .requests import RequestOutcomeUnknownError as RequestOutcomeUnknownError
 from .results import WorkflowCancelledError as WorkflowCancelledError
@@ -79,6 +80,7 @@ __all__ = [
     "InvalidTransitionError",
     "JournalLimitError",
     "MailboxFullError",
+    "NoOwnerError",
     "NonDeterminismError",
     "NotFoundError",
     "OutcomeUnknownError",

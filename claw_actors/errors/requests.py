@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from .family import ClawError
 
-__all__ = ["ControlRefusedError", "OwnerUnreachableError", "RequestOutcomeUnknownError"]
+__all__ = [
+    "ControlRefusedError",
+    "NoOwnerError",
+    "OwnerUnreachableError",
+    "RequestOutcomeUnknownError",
+]
 
 
 class OwnerUnreachableError(ClawError):
@@ -25,6 +30,25 @@ class OwnerUnreachableError(ClawError):
         )
         self.path = path
         self.holder = holder
+        self.reason = reason
+
+
+class NoOwnerError(ClawError):
+    """No program owns the database, and only one that has the code of workflows can do this.
+
+    Nothing was done.
+
+    Attributes:
+        path: the database file.
+        reason: what cannot be done.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"{reason}: no program owns {path}, and only one that has the code of workflows knows"
+            " their names and what they take; start it first, as with `claw run`"
+        )
+        self.path = path
         self.reason = reason
 
 

@@ -44,6 +44,9 @@ class FakeOperator:
                 raise
         self.done.append(what)
 
+    async def start_by_name(self, name, args=(), *, id, metadata, description, on_existing):
+        await self._do("start", id, name, args, metadata, description, on_existing)
+
     async def cancel(self, id, reason=None):
         await self._do("cancel", id, reason)
 

@@ -20,6 +20,23 @@ pytestmark = pytest.mark.usefixtures("claw_environment")
 @pytest.mark.parametrize(
     ("op", "arguments", "done"),
     [
+        (
+            "start",
+            {"id": "a", "name": "n", "args": [1, {"x": []}]},
+            ("start", "a", "n", [1, {"x": []}], {}, None, "attach"),
+        ),
+        (
+            "start",
+            {
+                "id": "a",
+                "name": "n",
+                "args": [],
+                "metadata": {"k": "v"},
+                "description": "d",
+                "on_existing": "raise",
+            },
+            ("start", "a", "n", [], {"k": "v"}, "d", "raise"),
+        ),
         ("cancel", {"id": "a"}, ("cancel", "a", None)),
         ("cancel", {"id": "a", "reason": "why"}, ("cancel", "a", "why")),
         ("terminate", {"id": "a", "reason": "why"}, ("terminate", "a", "why")),
@@ -119,7 +136,10 @@ async def test_who_does_not_begin_as_agreed_is_sent_away(connect, operator, firs
         ({"op": "cancel"}, "a request is"),
         ({"op": "cancel", "args": {"id": "a"}, "more": 1}, "a request is"),
         ({"op": 1, "args": {}}, "a request is"),
-        ({"op": "open_runtime", "args": {}}, "does not know 'open_runtime'; it knows cancel"),
+        (
+            {"op": "open_runtime", "args": {}},
+            "does not know 'open_runtime'; it knows start, cancel",
+        ),
         ({"op": "__init__", "args": {}}, "does not know"),
         ({"op": "cancel", "args": {}}, "request 'cancel'"),
         ({"op": "cancel", "args": {"id": 5}}, "request 'cancel'"),

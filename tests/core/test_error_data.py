@@ -29,6 +29,7 @@ SAMPLES = [
     errors.WorkflowQuarantinedError("a", None),
     errors.RetryAfter(3.5),
     errors.RuntimeClosedError(),
+    errors.NoOwnerError("a.db", "workflow 'x' cannot be started"),
     errors.RequestOutcomeUnknownError("cancel", "a", "it died"),
 ]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from typing import Final, cast
 
 import trio
 
 from ..._core.failures import ErrorRecord
-from ..._core.lifecycle import Status
+from ..._core.lifecycle import OnExisting, Status
 from ..._core.requests import is_reserved, reply_to
 from ...errors import (
     NotFoundError,
@@ -30,7 +30,18 @@ from ...storage.validation import check_printable
 from ..correspondence import DeadMessage, read_dead_letters
 from ..replies import decode_reply
 from .courier import Courier
-from .requests import Cancel, Delete, Fork, Pause, RequestOf, Resume, Retry, SendTo, Terminate
+from .requests import (
+    Cancel,
+    Delete,
+    Fork,
+    Pause,
+    RequestOf,
+    Resume,
+    Retry,
+    SendTo,
+    Start,
+    Terminate,
+)
 
 __all__ = ["Client", "open_client"]
 
@@ -213,6 +224,42 @@ class Client:
         return cast("JSON", self._courier.codec.decode(value, object, what))
 
     # -- acting ---------------------------------------------------------------------------------
+
+    async def start(
+        self,
+        name: str,
+        *args: object,
+        id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        description: str | None = None,
+        on_existing: OnExisting = "attach",
+    ) -> str:
+        """Start the newest version of a workflow; see ``Runtime.start_by_name``.
+
+        Only the runtime that owns the database can do it: it alone has the code, which says what
+        the workflow is called and what it takes.
+
+        Args:
+            name: the workflow's name.
+            args: its arguments after ``ctx``, in order.
+            id: as for ``Runtime.start``; a random UUID by default.
+            metadata, description, on_existing: as for ``Runtime.start``.
+
+        Returns:
+            The id of the workflow.
+
+        Raises:
+            NoOwnerError: no runtime owns the database.
+            UnknownWorkflowError, InvalidArgumentsError, DuplicateKeyError: as the owner's own.
+
+        Asked for again because its owner died before it answered, it is started once; not so with
+        another ``on_existing``: then that is a ``RequestOutcomeUnknownError``.
+        """
+        id = str(uuid.uuid4()) if id is None else id
+        plain = json.loads(self._courier.codec.encode_sent(list(args), f"arguments of {name}"))
+        start = Start(id, name, plain, dict(metadata or {}), description, on_existing)
+        await self._courier.bring(start, repeatable=on_existing == "attach")
+        return id
 
     async def send(
         self, id: str, topic: str, payload: object, *, idempotency_key: str | None = None

@@ -5,11 +5,13 @@ The owner and a visitor do it by the same :func:`perform`, on a runtime or on st
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, TypeAlias, assert_never
 
 import attrs
 
 from ..._core.error_data import Plain
+from ..._core.lifecycle import OnExisting
 from ...storage.validation import check_id
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "Resume",
     "Retry",
     "SendTo",
+    "Start",
     "Terminate",
     "perform",
 ]
@@ -105,11 +108,24 @@ class RequestOf:
     idempotency_key: str
 
 
+@attrs.frozen
+class Start:
+    """``Runtime.start_by_name``; whoever asks names the new one, and so may ask again."""
+
+    id: str = attrs.field(validator=check_id)
+    name: str
+    args: list[object]
+    metadata: dict[str, str] = attrs.field(factory=dict[str, str])
+    description: str | None = None
+    on_existing: OnExisting = "attach"
+
+
 Request: TypeAlias = (
-    Cancel | Terminate | Pause | Resume | Retry | Fork | Delete | SendTo | RequestOf
+    Start | Cancel | Terminate | Pause | Resume | Retry | Fork | Delete | SendTo | RequestOf
 )
 
 REQUESTS: Final[dict[str, type[Request]]] = {
+    "start": Start,
     "cancel": Cancel,
     "terminate": Terminate,
     "pause": Pause,
@@ -127,6 +143,19 @@ NAMES: Final[dict[type[Request], str]] = {cls: name for name, cls in REQUESTS.it
 
 class Operator(Protocol):
     """Who does it: the runtime, or a visitor. See :class:`Runtime` for each."""
+
+    async def start_by_name(
+        self,
+        name: str,
+        args: Sequence[object] = (),
+        *,
+        id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        description: str | None = None,
+        on_existing: OnExisting = "attach",
+    ) -> object:
+        """Start a workflow."""
+        ...
 
     async def cancel(self, id: str, reason: str | None = None) -> None:
         """Ask a workflow to cancel itself."""
@@ -174,6 +203,15 @@ async def perform(operator: Operator, request: Request) -> Plain:
         ClawError: as the operation does.
     """
     match request:
+        case Start(id, name, args, metadata, description, on_existing):
+            await operator.start_by_name(
+                name,
+                args,
+                id=id,
+                metadata=metadata,
+                description=description,
+                on_existing=on_existing,
+            )
         case Cancel(id, reason):
             await operator.cancel(id, reason)
         case Terminate(id, reason):

@@ -1,18 +1,21 @@
 """The same operations where nobody owns the database: done on storage, in one short visit.
 
 A visitor has no code, and nobody is in its memory. So it checks no registry: what it lets go on is
-looked up by the next owner, who leaves what it does not know as it is.
+looked up by the next owner, who leaves what it does not know as it is. For the same reason it starts
+nothing: nobody could tell whether there is such a workflow, and whether the arguments fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 import trio
 
 from ..._core.error_data import Plain
-from ...errors import ClawError
+from ..._core.lifecycle import OnExisting
+from ...errors import ClawError, NoOwnerError
 from ...storage.actor import StorageActor
 from ...storage.client import Storage
 from ...storage.codec import Codec
@@ -58,11 +61,27 @@ class _Nobody:
 class _Visitor(Lifecycle):
     """An operator who has storage, and nothing else."""
 
-    def __init__(self, actor: StorageActor, codec: Codec, environment: Environment) -> None:
+    def __init__(
+        self, path: str, actor: StorageActor, codec: Codec, environment: Environment
+    ) -> None:
+        self._path = path
         storage = Storage(actor, codec, environment.wall)
         nobody = _Nobody()
         super().__init__(actor, storage, nobody, codec, environment)
         self._messages = Correspondence(actor, codec, environment, nobody, MessageCounts())
+
+    async def start_by_name(
+        self,
+        name: str,
+        args: Sequence[object] = (),  # noqa: ARG002
+        *,
+        id: str | None = None,  # noqa: ARG002
+        metadata: Mapping[str, str] | None = None,  # noqa: ARG002
+        description: str | None = None,  # noqa: ARG002
+        on_existing: OnExisting = "attach",  # noqa: ARG002
+    ) -> NoReturn:
+        """Refuse it: what nobody has checked would be found wrong when it runs, if ever."""
+        raise NoOwnerError(self._path, f"workflow {name!r} cannot be started")
 
     async def send(
         self, id: str, topic: str, payload: object, *, idempotency_key: str | None = None
@@ -88,7 +107,7 @@ async def visit(path: str, request: Request, codec: Codec) -> Plain:
     answer: Plain = None
     async with open_visit(path) as actor:
         try:
-            answer = await perform(_Visitor(actor, codec, Environment()), request)
+            answer = await perform(_Visitor(path, actor, codec, Environment()), request)
         except ClawError as error:
             failure = error
     if failure is not None:
