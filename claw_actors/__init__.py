@@ -31,6 +31,7 @@ from ._core.transacting import Connection as Connection
 from ._core.transacting import Cursor as Cursor
 from ._runtime.channel import Channel as Channel
 from ._runtime.child_handle import ChildHandle as ChildHandle
+from ._runtime.config import Retention as Retention
 from ._runtime.config import RuntimeConfig as RuntimeConfig
 from ._runtime.context import Context as Context
 from ._runtime.control.client import Client as Client
@@ -42,6 +43,7 @@ from ._runtime.correspondence import DeadMessage as DeadMessage
 from ._runtime.handle import WorkflowHandle as WorkflowHandle
 from ._runtime.nursery import Nursery as Nursery
 from ._runtime.opening import open_runtime as open_runtime
+from ._runtime.pruning import PruneReport as PruneReport
 from ._runtime.recovery import RecoveryReport as RecoveryReport
 from ._runtime.replies import Request as Request
 from ._runtime.rollback import RollbackHandler as RollbackHandler
@@ -117,10 +119,12 @@ __all__ = [
     "Lock",
     "MemoryStorage",
     "Nursery",
+    "PruneReport",
     "RecoveryReport",
     "Request",
     "Restart",
     "RestoreReport",
+    "Retention",
     "Retry",
     "RetryAfter",
     "RollbackFailedError",

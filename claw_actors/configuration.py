@@ -12,6 +12,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import UnionType
 from typing import Any, Final, Literal, TypeAlias, cast, get_args, get_origin, get_type_hints
 
 import attrs
@@ -160,7 +161,15 @@ def _leaf_types(cls: type, prefix: str = "") -> Iterator[tuple[str, object]]:
         if isinstance(hint, type) and attrs.has(hint):
             yield from _leaf_types(hint, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", hint
+            yield f"{prefix}{name}", _without_none(hint)
+
+
+def _without_none(hint: object) -> object:
+    """Return what a setting is if it is set; unset is all that ``None`` can mean in a file."""
+    if get_origin(hint) is not UnionType:
+        return hint
+    [given] = [one for one in get_args(hint) if one is not type(None)]
+    return cast("object", given)
 
 
 _TYPES: Final = dict(_leaf_types(Config))

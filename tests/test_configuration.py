@@ -266,11 +266,23 @@ def test_the_example_file_says_every_setting_with_its_default():
         if "=" in line and not line.startswith("# ")
     }
     assert said == {key.rpartition(".")[2] for key in _settings()}
+    unset = ("#older_than", "#keep", "#remember_ids")  # by default
     uncommented = "\n".join(
-        line.removeprefix("#") if not line.startswith("# ") else ""
+        line.removeprefix("#") if not line.startswith(("# ", *unset)) else ""
         for line in EXAMPLE.read_text().splitlines()
     )
     Path("claw.toml").write_text(uncommented)
     found = load_config()
     assert found.runtime == RuntimeConfig()
     assert found.storage.sqlite == attrs.evolve(SQLiteConfig(), path="data/claw.db")
+
+
+def test_what_is_unset_in_the_example_can_be_set():
+    """In a file, and in the environment."""
+    Path("claw.toml").write_text(EXAMPLE.read_text().replace("\n#keep", "\nkeep"))
+    name = "CLAW_RUNTIME_RETENTION_OLDER_THAN"
+    found = load_config(environment={name: "60"}).runtime.retention
+    assert (found.keep, found.older_than, found.remember_ids) == (1_000, 60.0, None)
+    assert not found.is_off
+    assert refusal(environment={name: "-1"}).allowed == "a finite number, at least 0"
+    assert refusal(environment={name: "long"}).allowed == "a number"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,14 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = [
     (errors.ClawError("anything"), "anything"),
     (errors.NotFoundError("workflow", "order-1"), "no workflow has the id 'order-1'"),
+    (
+        errors.NotFoundError("workflow", "order-1", 86_400.0),
+        "'order-1' any more: its history was pruned at 1970-01-02T00:00:00Z",
+    ),
+    (
+        errors.HistoryPrunedError("order-1", "failed", 0.0, 1e300, ["arguments"]),
+        "(failed), but not with the same arguments, and its history was pruned at 1e+300; use",
+    ),
     (errors.DuplicateKeyError("order-1"), "'order-1' exists; use another id"),
     (
         errors.DuplicateKeyError("order-1", ["workflow", "arguments"]),
@@ -230,3 +239,12 @@ def test_the_documentation_lists_every_error():
 def test_an_error_says_where_it_is_imported_from(name):
     """Not in which file it stands: journals hold these names, and tracebacks show them."""
     assert getattr(errors, name).__module__ == "claw_actors.errors"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 951_782_399.0, 951_782_400.5, 951_868_800, 1_764_397_327])
+@pytest.mark.parametrize("years", [0, 1, 4, 100, 400, 1_000])
+def test_a_time_is_said_as_in_the_calendar(seconds, years):
+    """Leap years included."""
+    at = seconds + years * 31_556_952
+    expected = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert str(errors.NotFoundError("workflow", "a", at)).endswith(expected)

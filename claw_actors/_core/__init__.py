@@ -11,6 +11,7 @@ that.
   was undone; ``requests``: which messages want a reply; ``forking``: what a fork begins with.
 - ``failures``: an exception as a record; ``error_data``: as data that becomes an exception again.
 - ``retry``, ``restart``: what to do after a failed attempt, a crash, an unclean end.
+- ``retention``: which ended workflows may go.
 - ``heartbeat``, ``transacting``: what a long body tells, and what a transactional one is given.
 - ``supervision``: the decisions of a supervisor.
 - ``bounds``, ``backoff``: a check and a delay that declarations share. ``lines``: lines out of a

@@ -6,7 +6,7 @@ In the order in which one meets them, from the outside in:
   ``handle``: :class:`WorkflowHandle`; ``statistics``: what has been done. ``config``,
   ``environment``: what users and tests set. ``registry``: workflows by name and version.
 - Acting from outside. ``lifecycle``: cancel, pause, resume, terminate, retry, fork; ``removal``:
-  deletion. ``correspondence``: messages to workflows, and what these show. ``changes``: who waits
+  deletion; ``pruning``: of what has ended, by rule; ``retention``: now and then. ``correspondence``: messages to workflows, and what these show. ``changes``: who waits
   for either. ``control``: all of it from another process.
 - Who is in memory. ``cells``: all of them; ``cell``: what survives an incarnation's death;
   ``lives``: how the next one begins; ``crashes``: respawn or quarantine. ``recovery``: what comes

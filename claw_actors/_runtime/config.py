@@ -7,7 +7,45 @@ import attrs
 from .._core.bounds import at_least, yes_or_no
 from ..storage.codec import MAX_PAYLOAD_BYTES
 
-__all__ = ["RuntimeConfig"]
+__all__ = ["Retention", "RuntimeConfig"]
+
+
+@attrs.frozen(kw_only=True)
+class Retention:
+    """What a runtime prunes of the workflows that have ended; by default nothing.
+
+    With ``older_than``, those that ended so long ago; with ``keep``, all but the newest. With both,
+    each of the two keeps what it keeps. See :meth:`Runtime.prune` for what goes with them.
+
+    Attributes:
+        older_than: seconds that an ended workflow stays; ``None`` says nothing about its age.
+        keep: of each workflow name, this many ended ones stay, those that were started last;
+            ``None`` says nothing about their number.
+        failed: whether failed ones go, too. If not, they stay until they are pruned by hand.
+        interval: seconds between two rounds; the first one is at the start.
+        remember_ids: seconds for which the ids of pruned workflows are remembered, so that none is
+            used again unawares; ``None`` means for ever.
+
+    Raises:
+        InvalidInputError: a number out of range.
+    """
+
+    older_than: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(at_least(0))
+    )
+    keep: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(at_least(0, whole=True))
+    )
+    failed: bool = attrs.field(default=True, validator=yes_or_no)
+    interval: float = attrs.field(default=3_600.0, validator=at_least(1))
+    remember_ids: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(at_least(0))
+    )
+
+    @property
+    def is_off(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.older_than is None and self.keep is None and self.remember_ids is None
 
 
 @attrs.frozen(kw_only=True)
@@ -39,6 +77,7 @@ class RuntimeConfig:
         crash_window, crash_pause: in seconds.
         control: whether other processes of the same user can act on workflows through a socket
             beside the database; see :func:`open_client`.
+        retention: what is pruned of the workflows that have ended.
 
     Raises:
         InvalidInputError: a number out of range.
@@ -60,3 +99,4 @@ class RuntimeConfig:
     crash_window: float = attrs.field(default=10.0, validator=at_least(0))
     crash_pause: float = attrs.field(default=5.0, validator=at_least(0))
     control: bool = attrs.field(default=True, validator=yes_or_no)
+    retention: Retention = attrs.field(factory=Retention)

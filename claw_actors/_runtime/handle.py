@@ -28,8 +28,9 @@ class WorkflowHandle(Generic[R_co]):
         id: the workflow.
     """
 
-    def __init__(self, runtime: Runtime, id: str) -> None:
+    def __init__(self, runtime: Runtime, id: str, pk: int | None = None) -> None:
         self._runtime = runtime
+        self._pk = pk
         self.id = id
 
     def __repr__(self) -> str:
@@ -44,13 +45,13 @@ class WorkflowHandle(Generic[R_co]):
             WorkflowFailedError: it failed.
             WorkflowCancelledError: it was cancelled.
             WorkflowQuarantinedError: it is parked after too many crashes, or a divergence.
-            NotFoundError: it was deleted meanwhile.
+            NotFoundError: it was deleted or pruned meanwhile, whoever has its id now.
             RuntimeClosedError: the runtime closed meanwhile.
             SerializationError: the stored result does not fit the declared type any more.
 
         Cancelled, only the waiting ends.
         """
-        return cast("R_co", await self._runtime.result(self.id))
+        return cast("R_co", await self._runtime.result_of(self.id, self._pk))
 
     async def status(self) -> Status:
         """Return where it stands.

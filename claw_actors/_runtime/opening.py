@@ -1,6 +1,6 @@
 """The lifetime of a runtime: what is opened, in which order, and how it is left.
 
-Storage first, then timers, workflows, recovery, and the control socket, and the other way round at
+Storage first, then timers, workflows, recovery, retention, and the control socket, and the other way round at
 the end: so a workflow that is being stopped can still write its last checkpoint. They are children of one
 ``rest_for_one`` supervisor: if storage fails, all after it are stopped, storage is opened again, and
 everything unfinished is respawned from its checkpoint, counted against nobody.
@@ -37,6 +37,7 @@ from .control.server import MAX_REQUEST_BYTES, ControlLimits, ControlServer
 from .environment import Environment
 from .recovery import Recovery
 from .registry import Registry
+from .retention import Retainer
 from .runtime import Runtime
 from .timers import Timers
 
@@ -45,9 +46,11 @@ __all__ = ["open_runtime"]
 TIMERS = "timers"
 RECOVERY = "recovery"
 CONTROL = "control"
+RETENTION = "retention"
 
 CONTROL_PAUSE_S = 1.0
-"""A control server that has crashed is started again after this, and counts against nobody."""
+"""A control server that has crashed is started again after this, and counts against nobody; so is
+retention."""
 
 
 @asynccontextmanager
@@ -101,6 +104,9 @@ async def open_runtime(
         actor.on_unheard = lambda _, id: recovery.request(id)
         try:
             await _start(supervisor, actor, timers, recovery, config)
+            if not config.retention.is_off:
+                retainer = Retainer(actor, runtime.pruner, config.retention, environment.wall)
+                await _start_on_storage(supervisor, actor, _retention(retainer))
             if control is not None:
                 await _start_on_storage(supervisor, actor, control)
             runtime.recovery_report = recovery.report
@@ -141,6 +147,11 @@ def _control(
     return ChildSpec(
         CONTROL, service(server.serve, path), restart="transient", on_exit=_restart_control
     )
+
+
+def _retention(retainer: Retainer) -> ChildSpec[Never, None]:
+    """Make the child that prunes."""
+    return ChildSpec(RETENTION, service(retainer.live), on_exit=_restart_control)
 
 
 async def _restart_control(exit: Exit) -> ExitDecision | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
 
 import attrs
@@ -11,10 +11,12 @@ import trio
 from .._core.failures import ErrorRecord
 from .._core.identity import digest
 from .._core.lifecycle import OnExisting, Status
+from .._core.retention import Rule
 from ..actors import Supervisor
 from ..definitions import Workflow
 from ..errors import (
     DuplicateKeyError,
+    HistoryPrunedError,
     InvalidInputError,
     InvalidTransitionError,
     NotFoundError,
@@ -37,6 +39,7 @@ from .correspondence import Correspondence
 from .environment import Environment
 from .handle import WorkflowHandle
 from .lifecycle import Lifecycle
+from .pruning import OnPruned, Place, Pruner, PruneReport, Stepped, prune_all, rule_of
 from .recovery import Recovery, RecoveryReport
 from .registry import Registry
 from .signatures import signature_of
@@ -82,6 +85,7 @@ class Runtime(Correspondence):
         self._registry = registry
         self._storage = Storage(actor, codec, environment.wall)
         self._lifecycle = Lifecycle(actor, self._storage, cells, codec, environment)
+        self.pruner = Pruner(actor, cells, environment.wall, gentle=True)
         self.recovery_report: RecoveryReport = RecoveryReport()
         self._closed = trio.Event()
 
@@ -117,9 +121,11 @@ class Runtime(Correspondence):
             metadata: labels to list by.
             description: free text.
             on_existing: ``"raise"`` refuses any id that is taken; ``"replace_closed"`` deletes
-                one that has ended, and starts anew.
+                one that has ended, and starts anew; also one whose history was pruned.
 
         Raises:
+            HistoryPrunedError: a workflow had the id and was pruned; it is a
+                ``DuplicateKeyError`` that says when.
             DuplicateKeyError: the id is taken; it says what differs.
             UnknownWorkflowError, DefinitionError: the workflow is not registered.
             InvalidArgumentsError, SerializationError, PayloadTooLargeError: the arguments do not
@@ -147,11 +153,11 @@ class Runtime(Correspondence):
         )
         if on_existing not in ("attach", "raise", "replace_closed"):
             raise InvalidInputError("on_existing", on_existing, "attach, raise or replace_closed")
-        handle: WorkflowHandle[R] = WorkflowHandle(self, state.id)
-        while not await self._create(state, value, now):
-            if await self._meet_existing(state, value, on_existing):
+        again = on_existing == "replace_closed"
+        while (pk := await self._create(state, value, now, again)) is None:
+            if (pk := await self._meet_existing(state, value, on_existing)) is not None:
                 break
-        return handle
+        return WorkflowHandle(self, state.id, pk)
 
     async def start_by_name(
         self,
@@ -191,8 +197,14 @@ class Runtime(Correspondence):
             on_existing=on_existing,
         )
 
-    async def _create(self, state: WorkflowState, value: bytes, now: float) -> bool:
-        """Create it, and bring it to life; ``False`` if the id is taken."""
+    async def _create(
+        self, state: WorkflowState, value: bytes, now: float, again: bool
+    ) -> int | None:
+        """Create it, and bring it to life; ``None`` if the id is taken.
+
+        Raises:
+            HistoryPrunedError: it was taken once, and ``again`` is not said.
+        """
         row = attrs.evolve(
             row_of(
                 state,
@@ -205,20 +217,22 @@ class Runtime(Correspondence):
         start = start_entry(value, now)
         with self._cells.coming([state.id]):
             try:
-                created = await self._actor.submit(Create(row, (start,)))
+                created = await self._actor.submit(Create(row, (start,), again))
+            except HistoryPrunedError:
+                raise
             except DuplicateKeyError:
-                return False
+                return None
             # No checkpoint from here: what is durable is also brought to life.
             assert isinstance(created, Created)
             row = attrs.evolve(row, pk=created.pk)
             self._cells.activate(row, Loaded(row=row, entries=(start,), open_tasks=()))
         self._cells.counts.started += 1
-        return True
+        return created.pk
 
     async def _meet_existing(
         self, state: WorkflowState, value: bytes, on_existing: OnExisting
-    ) -> bool:
-        """Attach to the one that has the id; ``False`` if the id is free now.
+    ) -> int | None:
+        """Attach to the one that has the id, and return its key; ``None`` if the id is free now.
 
         Raises:
             DuplicateKeyError: it is another one.
@@ -227,13 +241,13 @@ class Runtime(Correspondence):
             stored = await self._actor.read(self._actor.backend.get_workflow, state.id)
             if on_existing == "replace_closed" and stored.row.status.is_terminal:
                 await self.delete(state.id)
-                return False
+                return None
         except NotFoundError:
-            return False  # deleted meanwhile
+            return None  # deleted meanwhile
         except InvalidTransitionError as error:
             if error.id != state.id:
                 raise  # a child of it still runs
-            return False  # it runs again, or another one does: look again
+            return None  # it runs again, or another one does: look again
         differs: list[str] = []
         if stored.row.name != state.name:
             differs.append("workflow")
@@ -241,7 +255,7 @@ class Runtime(Correspondence):
             differs.append("arguments")
         if differs or on_existing == "raise":
             raise DuplicateKeyError(state.id, differs)
-        return True
+        return stored.row.pk
 
     async def get(self, id: str) -> WorkflowHandle[object]:
         """Return a handle of an existing workflow.
@@ -251,8 +265,8 @@ class Runtime(Correspondence):
             InvalidInputError: this is not an id.
         """
         check_id(None, None, id)
-        await self._storage.get_workflow(id)
-        return WorkflowHandle(self, id)
+        stored = await self._actor.read(self._actor.backend.get_workflow, id)
+        return WorkflowHandle(self, id, stored.row.pk)
 
     async def list(self, query: WorkflowFilter | None = None) -> WorkflowPage:
         """Read one page of workflows, newest first; see :class:`WorkflowFilter`."""
@@ -268,10 +282,21 @@ class Runtime(Correspondence):
 
     async def result(self, id: str) -> object:
         """Wait until a workflow has ended, and return its result; see ``WorkflowHandle.result``."""
+        return await self.result_of(id, None)
+
+    async def result_of(self, id: str, pk: int | None) -> object:
+        """Do the same for who means a certain one of those that had the id one after the other.
+
+        Args:
+            id: the workflow.
+            pk: the key that storage gave it; ``None`` means whichever has the id.
+        """
         while True:
             self._check_open()
             change = self._cells.change_of(id)
             stored = await self._actor.read(self._actor.backend.get_workflow, id)
+            if pk is not None and stored.row.pk != pk:
+                raise NotFoundError("workflow", id)  # another one has its id
             match stored.row.status:
                 case Status.COMPLETED:
                     return self._decode_result(stored)
@@ -443,7 +468,7 @@ class Runtime(Correspondence):
         Cancelled means not started.
         """
         self._check_open()
-        return WorkflowHandle(self, await self._lifecycle.fork(id, at=at, new_id=new_id))
+        return await self.get(await self._lifecycle.fork(id, at=at, new_id=new_id))
 
     async def delete(self, id: str, *, force: bool = False) -> None:
         """Delete a workflow with all that hangs on it, and its children with theirs.
@@ -467,6 +492,56 @@ class Runtime(Correspondence):
         """
         self._check_open()
         await self._lifecycle.delete(id, force=force)
+
+    async def prune(
+        self,
+        *,
+        older_than: float | None = None,
+        keep: int | None = None,
+        status: Status | str | Iterable[Status | str] | None = None,
+        name: str | Iterable[str] | None = None,
+        dry_run: bool = False,
+        on_pruned: OnPruned = lambda ids: None,
+    ) -> PruneReport:
+        """Remove workflows that have ended, with all that hangs on them, and give back their space.
+
+        Their ids are remembered: starting one of them again is refused with ``HistoryPrunedError``.
+        All conditions given must hold, and ``older_than`` or ``keep`` must be given. Children that
+        were not abandoned go with their parent, and stay as long as it does (but for those of an
+        earlier run of it): if one of a family has not ended, or not long enough ago, all stay.
+
+        It goes on in small commits, with pauses, so that what runs is not slowed.
+
+        Args:
+            older_than: seconds since they ended; 0 means all that have.
+            keep: of each name, this many of the ended ones stay: those that were started last.
+            status: ``completed``, ``failed`` or ``cancelled``, or several; all by default.
+            name: only workflows of this name, or of these.
+            dry_run: only tell what would go.
+            on_pruned: told of the ids, some at a time; of a dry run, too.
+
+        Raises:
+            InvalidInputError: neither of both is given, or a value is not possible.
+            RuntimeClosedError: the runtime is closing.
+            StorageUnavailableError, OutcomeUnknownError: see their docs.
+
+        Cancelled, what was pruned until then is pruned.
+        """
+        rule = rule_of(
+            self._environment.wall(), older_than=older_than, keep=keep, status=status, name=name
+        )
+
+        async def step(place: Place) -> Stepped:
+            self._check_open()
+            act = self.pruner.dry_run if dry_run else self.pruner.step
+            return await act(rule, place)
+
+        return attrs.evolve(await prune_all(step, on_pruned), dry_run=dry_run)
+
+    async def prune_some(self, rule: Rule, place: Place) -> Stepped:
+        """Do a step of :meth:`prune`; for other processes."""
+        self._check_open()
+        return await self.pruner.step(rule, place)
 
     # -- the runtime itself ---------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ ROOMS: Final = {
     "copying": ("backup", "restore"),
     "examining": ("doctor",),
     "exporting": ("export",),
+    "pruning": ("prune",),
     "running": ("run",),
 }
 """The modules of this package that hold commands, and the names of those commands."""

@@ -36,6 +36,7 @@ from .starting import RuntimeClosedError as RuntimeClosedError
 from .starting import UnknownWorkflowError as UnknownWorkflowError
 from .starting import WorkflowClosedError as WorkflowClosedError
 from .storage import DuplicateKeyError as DuplicateKeyError
+from .storage import HistoryPrunedError as HistoryPrunedError
 from .storage import NotFoundError as NotFoundError
 from .storage import OutcomeUnknownError as OutcomeUnknownError
 from .storage import PayloadTooLargeError as PayloadTooLargeError
@@ -74,6 +75,7 @@ __all__ = [
     "DuplicateChildError",
     "DuplicateKeyError",
     "ForeignAwaitError",
+    "HistoryPrunedError",
     "InstanceSealed",
     "InvalidArgumentsError",
     "InvalidInputError",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DuplicateKeyError",
+    "HistoryPrunedError",
     "NotFoundError",
     "OutcomeUnknownError",
     "PayloadTooLargeError",
@@ -23,18 +24,27 @@ __all__ = [
 ]
 
 
+_YEAR_9999 = 253_370_764_800
+
+
 class NotFoundError(ClawError):
     """No workflow, task or value has this id. Nothing was changed.
 
     Attributes:
         kind: ``"workflow"``, ``"task"`` or ``"value"``.
         id: the id that was asked for.
+        pruned_at: of a workflow that has ended and whose history was pruned, when that was, in
+            POSIX seconds; else ``None``.
     """
 
-    def __init__(self, kind: str, id: str) -> None:
-        super().__init__(f"no {kind} has the id {id!r}")
+    def __init__(self, kind: str, id: str, pruned_at: float | None = None) -> None:
+        gone = (
+            "" if pruned_at is None else f" any more: its history was pruned at {_utc(pruned_at)}"
+        )
+        super().__init__(f"no {kind} has the id {id!r}{gone}")
         self.kind = kind
         self.id = id
+        self.pruned_at = pruned_at
 
 
 class DuplicateKeyError(ClawError):
@@ -51,6 +61,39 @@ class DuplicateKeyError(ClawError):
         super().__init__(f"a workflow with the id {id!r} exists{what}; use another id")
         self.id = id
         self.differs: tuple[str, ...] = tuple(differs)
+
+
+class HistoryPrunedError(DuplicateKeyError):
+    """A workflow had this id and has ended, and its history was pruned. Nothing was changed.
+
+    So what it did was done once, and its result cannot be had any more. To do it again, use another
+    id, or ``on_existing="replace_closed"``.
+
+    Attributes:
+        id, differs: as of ``DuplicateKeyError``; where nothing differs, this very work was done.
+        status: how it ended.
+        ended_at, pruned_at: POSIX seconds.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        status: str,
+        ended_at: float,
+        pruned_at: float,
+        differs: Sequence[str] = (),
+    ) -> None:
+        super().__init__(id, differs)
+        what = f", but not with the same {' and '.join(differs)}" if differs else ""
+        message = (
+            f"a workflow with the id {id!r} ended at {_utc(ended_at)} ({status}){what}, and its"
+            f" history was pruned at {_utc(pruned_at)}; use another id, or"
+            " on_existing='replace_closed' to run it again"
+        )
+        self.args = (message,)
+        self.status = str(status)
+        self.ended_at = ended_at
+        self.pruned_at = pruned_at
 
 
 class StaleWriteError(ClawError):
@@ -216,3 +259,20 @@ class OutcomeUnknownError(ClawError):
         )
         self.where = where
         self.reason = reason
+
+
+def _utc(seconds: float) -> str:
+    """Return a time as people read it. Computed, as nothing here may ask for a clock."""
+    if not 0 <= seconds < _YEAR_9999:
+        return f"{seconds:g}"
+    days, rest = divmod(int(seconds), 86_400)
+    # Years that begin in March end with the day that some of them lack. An era has 400 of them.
+    era, day = divmod(days + 719_468, 146_097)
+    year = (day - day // 1_460 + day // 36_524 - day // 146_096) // 365
+    day -= 365 * year + year // 4 - year // 100
+    month = (5 * day + 2) // 153
+    day -= (153 * month + 2) // 5
+    year += 400 * era + (month >= 10)
+    hour, minute, second = rest // 3_600, rest // 60 % 60, rest % 60
+    month = month + 3 if month < 10 else month - 9
+    return f"{year:04}-{month:02}-{day + 1:02}T{hour:02}:{minute:02}:{second:02}Z"

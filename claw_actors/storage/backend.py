@@ -14,6 +14,7 @@ from .._core.journal import Entry, OpenTask
 from ..errors import StorageCorruptError
 from .model import WorkflowFilter
 from .operations import Operation, Result
+from .pruning import EndedPage
 from .records import (
     DeadLetter,
     JournalPage,
@@ -232,4 +233,16 @@ class Backend(abc.ABC):
         Args:
             after: only later than this pair.
             limit: how many at most.
+        """
+
+    @abc.abstractmethod
+    def list_ended(self, before_pk: int, limit: int) -> EndedPage:
+        """Read the next ended workflows that are bound to no parent, in descending order of ``pk``.
+
+        See :func:`claw_actors.storage.pruning.is_bound`.
+
+        Args:
+            before_pk: only smaller keys.
+            limit: how many workflows to look at, whatever their status; a page may be empty and
+                yet not the last one.
         """

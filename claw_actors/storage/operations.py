@@ -14,6 +14,7 @@ import attrs
 from .._core.journal import Entry, EntryKind, EntryStatus, OpenTask
 from .._core.lifecycle import Status
 from ..errors import ClawError, StaleWriteError
+from .pruning import Forget, Forgotten, GiveBack, GivenBack, Prune, Pruned
 from .records import UNCHANGED, DeadLetter, RowChange, WorkflowRow
 from .refusals import ChildRefusal, Refusal, SendRefusal, encode_refusal
 from .steering import Reported, Steer, Steered
@@ -30,7 +31,14 @@ __all__ = [
     "Created",
     "Delete",
     "Deleted",
+    "Forget",
+    "Forgotten",
+    "GiveBack",
+    "GivenBack",
+    "Housekeeping",
     "Operation",
+    "Prune",
+    "Pruned",
     "Reported",
     "Result",
     "RolledBack",
@@ -57,13 +65,15 @@ class Create:
         row: the row; its ``pk`` is ignored, its ``revision`` is stored as given.
         entries: its first entries. The first is the start, numbered 0; the others, if any, are
             numbered from 1.
+        again: whether the id may be one that was pruned; then that is forgotten.
 
-    Refused with ``DuplicateKeyError`` if the id is taken, ``NotFoundError`` if ``row.parent``
-    names no workflow.
+    Refused with ``DuplicateKeyError`` if the id is taken, ``HistoryPrunedError`` if it was pruned,
+    ``NotFoundError`` if ``row.parent`` names no workflow.
     """
 
     row: WorkflowRow
     entries: tuple[Entry, ...]
+    again: bool = False
 
 
 @attrs.frozen
@@ -403,8 +413,21 @@ class Atomic:
     operations: tuple[Create | SaveWorkflow | SaveTask | Delete | Send | Steer, ...]
 
 
+Housekeeping: TypeAlias = Prune | Forget | GiveBack
+"""What retention does; see ``pruning``."""
+
 Single: TypeAlias = (
-    Create | Advance | Transact | Claim | Send | Steer | Trim | SaveWorkflow | SaveTask | Delete
+    Create
+    | Advance
+    | Transact
+    | Claim
+    | Send
+    | Steer
+    | Trim
+    | SaveWorkflow
+    | SaveTask
+    | Delete
+    | Housekeeping
 )
 """An operation that is not made of others."""
 
@@ -421,6 +444,9 @@ Answer: TypeAlias = (
     | Trimmed
     | Saved
     | Deleted
+    | Pruned
+    | Forgotten
+    | GivenBack
 )
 
 Result: TypeAlias = Answer | tuple[Answer, ...] | ClawError

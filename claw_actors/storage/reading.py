@@ -10,6 +10,7 @@ from ..errors import NotFoundError
 from .codec import Codec
 from .history import NOTHING_YET, HistoryEntry, history_of
 from .model import TaskState, WorkflowFilter, WorkflowPage, WorkflowState
+from .pruning import EndedPage
 from .records import DeadLetter, JournalPage, Listing, StoredValue, StoredWorkflow
 from .translation import state_of, task_of_entry, task_of_open
 from .validation import check_number
@@ -54,6 +55,10 @@ class Readable(Protocol):
 
     def list_dead_letters(self, workflow_id: str, after: int, limit: int) -> list[DeadLetter]:
         """Read the next dead letters of a workflow."""
+        ...
+
+    def list_ended(self, before_pk: int, limit: int) -> EndedPage:
+        """Read the next ended workflows that are bound to no parent."""
         ...
 
 

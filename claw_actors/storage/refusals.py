@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, assert_never, cast
 from .._core.journal import EntryStatus
 from ..errors import (
     DuplicateKeyError,
+    HistoryPrunedError,
     NotFoundError,
     SerializationError,
     StorageCorruptError,
@@ -47,13 +48,19 @@ Refusal: TypeAlias = SendRefusal | ChildRefusal
 
 def encode_refusal(error: Refusal) -> bytes:
     """Encode a refusal: its class by a word of ours, then the arguments that make it."""
+    parts: list[str | float]
     match error:
         case NotFoundError():
             parts = ["not_found", error.kind, error.id]
+            if error.pruned_at is not None:
+                parts.append(error.pruned_at)
         case WorkflowClosedError():
             parts = ["closed", error.id, error.status]
         case StorageCorruptError():
             parts = ["corrupt", error.where, error.reason, error.advice]
+        case HistoryPrunedError():
+            times = error.ended_at, error.pruned_at
+            parts = ["pruned", error.id, error.status, *times, *error.differs]
         case DuplicateKeyError():
             parts = ["duplicate", error.id, *error.differs]
         case _:  # pragma: no cover - the union is closed; the type checker proves it
@@ -75,10 +82,14 @@ def decode_refusal(data: bytes) -> Refusal:
         match parts:
             case ["not_found", str(kind), str(id)]:
                 return NotFoundError(kind, id)
+            case ["not_found", str(kind), str(id), float(pruned_at)]:
+                return NotFoundError(kind, id, pruned_at)
             case ["closed", str(id), str(status)]:
                 return WorkflowClosedError(id, status)
             case ["corrupt", str(where), str(reason), str(advice)]:
                 return StorageCorruptError(where, reason, advice)
+            case ["pruned", str(id), str(status), float(ended), float(pruned), *differs]:
+                return HistoryPrunedError(id, status, ended, pruned, cast("list[str]", differs))
             case ["duplicate", str(id), *differs]:
                 return DuplicateKeyError(id, cast("list[str]", differs))
             case _:

@@ -21,12 +21,15 @@ from ..storage.operations import (
     Delete,
     Deleted,
     Operation,
+    Prune,
+    Pruned,
     Result,
     Send,
     Sent,
     Steer,
     Steered,
 )
+from ..storage.pruning import EndedPage
 from ..storage.records import (
     DeadLetter,
     JournalPage,
@@ -169,8 +172,17 @@ class FakeDisk(Backend):
                         self._note(row.pk, n)
                 case Delete(), Deleted(pk=pk):
                     self.acknowledged.pop(pk, None)
+                case Prune(), Pruned():
+                    self._acknowledge_pruned()
                 case _:
                     pass  # claims are told by the rows themselves
+
+    def _acknowledge_pruned(self) -> None:
+        """Of what was pruned nothing has to survive but the memory of its id."""
+        there = self._working.load(list(self.acknowledged))
+        left = {one.row.pk for one in there if isinstance(one, Loaded)}
+        for pk in set(self.acknowledged) - left:
+            del self.acknowledged[pk]
 
     def _acknowledge_others(self, answer: Advanced) -> None:
         """Note what an advance has done to others: their entries, children, the parent's entry."""
@@ -242,6 +254,10 @@ class FakeDisk(Backend):
     def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
         self._check_alive()
         return self._working.list_unfinished(after_pk, due_by, limit)
+
+    def list_ended(self, before_pk: int, limit: int) -> EndedPage:
+        self._check_alive()
+        return self._working.list_ended(before_pk, limit)
 
     def list_wake_times(self, after: tuple[float, int], limit: int) -> list[WakeTime]:
         self._check_alive()

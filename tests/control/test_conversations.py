@@ -79,7 +79,7 @@ async def test_what_the_operation_raises_comes_as_data(connect, operator):
     operator.troubles.append(errors.NotFoundError("workflow", "a"))
     answer = await talk.ask("cancel", id="a")
     assert answer["failed"]["type"] == "NotFoundError"
-    assert answer["failed"]["attributes"] == {"kind": "workflow", "id": "a"}
+    assert answer["failed"]["attributes"] == {"kind": "workflow", "id": "a", "pruned_at": None}
     assert await talk.ask("cancel", id="b") == {"done": None}
 
 

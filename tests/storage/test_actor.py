@@ -101,7 +101,7 @@ class FakeBackend(Backend):
         return f"read {id}"
 
     close = abandon = list_workflows = read_tasks = load = None
-    read_rows = list_unfinished = list_wake_times = None
+    read_rows = list_unfinished = list_wake_times = list_ended = None
     read_journal = get_value = list_values = list_dead_letters = None
 
 

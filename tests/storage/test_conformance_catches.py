@@ -38,6 +38,7 @@ from claw_actors.storage.operations import (
     Create,
     Created,
     Delete,
+    Forget,
     Saved,
     SaveTask,
     SaveWorkflow,
@@ -1100,6 +1101,44 @@ class ReadsThePast(MemoryStorage):
         return self._past.load(pks) or super().load(pks)
 
 
+class PrunesAnything(MemoryStorage):
+    def commit(self, group):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(transaction, "family_ended_at", lambda rows: 0.0)
+            return super().commit(group)
+
+
+class PrunesForgetfully(MemoryStorage):
+    """As a deletion does."""
+
+    def commit(self, group):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Table, "remember", lambda self, id, remembered: None)
+            return super().commit(group)
+
+
+class PrunesTheBound(MemoryStorage):
+    """Each workflow by itself."""
+
+    def commit(self, group):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Table, "is_bound", lambda self, record: False)
+            patch.setattr(Table, "bound_family", lambda self, record: [record])
+            return super().commit(group)
+
+
+class ForgetsTheNewest(Translating):
+    def translate(self, operation):
+        if isinstance(operation, Forget):
+            return attrs.evolve(operation, limit=99)
+        return operation
+
+
+class ListsOneWindow(MemoryStorage):
+    def list_ended(self, before_pk, limit):
+        return attrs.evolve(super().list_ended(before_pk, limit), last_pk=0)
+
+
 CONTROLS = [
     (IgnoresLife, "another_life_is_refused"),
     (IgnoresExpectedNumber, "a_journal_that_has_grown_is_refused_where_it_matters"),
@@ -1206,6 +1245,16 @@ CONTROLS = [
     (SetsThoughRefused, "a_refused_advance_discards_nothing"),
     (InheritsBelongings, "dead_letters_are_deleted_with_their_workflow"),
     (HasNothingOfNobody, "dead_letters_of_nobody_are_refused"),
+    (PrunesAnything, "what_has_not_ended_is_never_pruned"),
+    (PrunesForgetfully, "a_pruned_id_is_not_used_again_unawares"),
+    (PrunesForgetfully, "who_asks_for_a_pruned_one_is_told"),
+    (PrunesForgetfully, "a_pruning_cut_short_is_told_to_the_next_owner"),
+    (PrunesForgetfully, "a_child_is_not_started_under_a_pruned_id"),
+    (PrunesTheBound, "a_family_goes_as_a_whole"),
+    (PrunesTheBound, "a_child_that_goes_on_keeps_its_family"),
+    (PrunesTheBound, "a_parent_that_goes_on_keeps_its_children"),
+    (ForgetsTheNewest, "ids_are_forgotten_oldest_first"),
+    (ListsOneWindow, "ended_ones_are_listed_in_windows"),
     (ReplacesDuplicates, "a_taken_id_is_refused"),
     (ReusesKeys, "keys_are_never_reused"),
     (AdoptsByName, "children_are_not_adopted_by_a_namesake"),

@@ -7,6 +7,7 @@ import pytest
 from claw_actors._core.journal import Entry, EntryKind, EntryStatus, message
 from claw_actors.errors import (
     DuplicateKeyError,
+    HistoryPrunedError,
     NotFoundError,
     SerializationError,
     StorageCorruptError,
@@ -20,6 +21,8 @@ REFUSALS = [
     NotFoundError("workflow", "order-1"),
     WorkflowClosedError("order-1", "completed"),
     StorageCorruptError("claw_workflow of x.db", "it fails its checksum", "restore a backup"),
+    NotFoundError("workflow", "order-1", 5.0),
+    HistoryPrunedError("order-1", "completed", 1.0, 2.0, ("workflow",)),
     DuplicateKeyError("order-1"),
     DuplicateKeyError("order-1", ("workflow", "parent")),
 ]
@@ -41,6 +44,8 @@ def test_these_bytes_are_stored_and_so_frozen():
         b'["not_found","workflow","order-1"]',
         b'["closed","order-1","completed"]',
         b'["corrupt","claw_workflow of x.db","it fails its checksum","restore a backup"]',
+        b'["not_found","workflow","order-1",5.0]',
+        b'["pruned","order-1","completed",1.0,2.0,"workflow"]',
         b'["duplicate","order-1"]',
         b'["duplicate","order-1","workflow","parent"]',
     ]

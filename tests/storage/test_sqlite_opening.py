@@ -178,7 +178,7 @@ def test_the_writing_connection_is_set_as_promised(path, durability, synchronous
         "journal_size_limit": 64 << 20,
         "locking_mode": "normal",
         "application_id": APPLICATION_ID,
-        "user_version": 1,
+        "user_version": 2,
     }
 
 
@@ -199,7 +199,7 @@ def test_every_table_is_strict(storage, raw):
     )
     count = raw("SELECT count(*) FROM pragma_table_list WHERE name LIKE 'claw!_%' ESCAPE '!'")
     assert loose == []
-    assert count == [(8,)]
+    assert count == [(9,)]
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -433,11 +433,11 @@ def test_the_database_of_another_program_stays_as_it_is(path, journal_mode):
 def test_a_file_of_a_newer_version_stays_as_it_is(path, raw):
     """What a newer version wrote is refused by its numbers, and not touched."""
     fill(path).close()
-    raw("PRAGMA user_version = 2")
+    raw("PRAGMA user_version = 3")
     before = contents(path.parent)
     with pytest.raises(StorageVersionError) as caught:
         SQLiteStorage(path).open()
-    assert (caught.value.found, caught.value.supported) == (2, 1)
+    assert (caught.value.found, caught.value.supported) == (3, 2)
     # Looking at it makes an empty log; the database is the same.
     assert {**contents(path.parent), "workflows.db-wal": b""} == {**before, "workflows.db-wal": b""}
 

@@ -62,14 +62,14 @@ def test_a_visitor_makes_no_tables(path):
     assert path.stat().st_size == 0
 
 
-@pytest.mark.parametrize(("found", "advice"), [(0, "open it with a runtime"), (2, "upgrade")])
+@pytest.mark.parametrize(("found", "advice"), [(0, "open it with a runtime"), (3, "upgrade")])
 def test_a_visitor_migrates_nothing(path, raw, found, advice):
     """A schema of another version is refused, older or newer, and stays as it is."""
     make(path)
     raw(f"PRAGMA user_version = {found}")
     with pytest.raises(errors.StorageVersionError, match=advice) as caught:
         SQLiteStorage.visiting(path).open()
-    assert (caught.value.found, caught.value.supported) == (found, 1)
+    assert (caught.value.found, caught.value.supported) == (found, 2)
     assert raw("PRAGMA user_version") == [(found,)]
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from typing import Final, cast
 
+import attrs
 import trio
 
 from ..._core.failures import ErrorRecord
@@ -28,6 +30,7 @@ from ...storage.opening import Sight, look_on
 from ...storage.reading import StorageReads
 from ...storage.validation import check_printable
 from ..correspondence import DeadMessage, read_dead_letters
+from ..pruning import OnPruned, Place, PruneReport, Stepped, prune_all, rule_of, would_go
 from ..replies import decode_reply
 from .courier import Courier
 from .requests import (
@@ -42,6 +45,7 @@ from .requests import (
     Start,
     Terminate,
 )
+from .steps import PruneSome, read_stepped
 
 __all__ = ["Client", "open_client"]
 
@@ -339,6 +343,32 @@ class Client:
     async def delete(self, id: str, *, force: bool = False) -> None:
         """Delete a workflow, its journal and its tasks; see ``Runtime.delete``."""
         await self._courier.bring(Delete(id, force))
+
+    async def prune(
+        self,
+        *,
+        older_than: float | None = None,
+        keep: int | None = None,
+        status: Status | str | Iterable[Status | str] | None = None,
+        name: str | Iterable[str] | None = None,
+        dry_run: bool = False,
+        on_pruned: OnPruned = lambda ids: None,
+    ) -> PruneReport:
+        """Remove workflows that have ended, and give back their space; see ``Runtime.prune``.
+
+        It asks for one step after the other, each within the client's time limit, so it may take as
+        long as it takes. A dry run only reads. If an owner dies before it answers, the step is asked
+        for again, and what it pruned is not counted.
+        """
+        rule = rule_of(time.time(), older_than=older_than, keep=keep, status=status, name=name)
+
+        async def step(place: Place) -> Stepped:
+            if dry_run:
+                return await would_go(self._sight, rule, place)
+            request = PruneSome.of(rule, place)
+            return read_stepped(await self._courier.bring(request, repeatable=True))
+
+        return attrs.evolve(await prune_all(step, on_pruned), dry_run=dry_run)
 
 
 def _new_key() -> str:

@@ -12,7 +12,10 @@ import attrs
 
 from ..._core.error_data import Plain
 from ..._core.lifecycle import OnExisting
+from ..._core.retention import Rule
 from ...storage.validation import check_id
+from ..pruning import Place, Stepped
+from .steps import PruneSome, told_of
 
 __all__ = [
     "NAMES",
@@ -121,7 +124,17 @@ class Start:
 
 
 Request: TypeAlias = (
-    Start | Cancel | Terminate | Pause | Resume | Retry | Fork | Delete | SendTo | RequestOf
+    Start
+    | Cancel
+    | Terminate
+    | Pause
+    | Resume
+    | Retry
+    | Fork
+    | Delete
+    | SendTo
+    | RequestOf
+    | PruneSome
 )
 
 REQUESTS: Final[dict[str, type[Request]]] = {
@@ -135,6 +148,7 @@ REQUESTS: Final[dict[str, type[Request]]] = {
     "delete": Delete,
     "send": SendTo,
     "request": RequestOf,
+    "prune": PruneSome,
 }
 """By the name that stands for them on the wire."""
 
@@ -195,6 +209,10 @@ class Operator(Protocol):
         """Send a request to a workflow, and do not wait for its reply."""
         ...
 
+    async def prune_some(self, rule: Rule, place: Place) -> Stepped:
+        """Do a step of pruning what has ended."""
+        ...
+
 
 async def perform(operator: Operator, request: Request) -> Plain:
     """Do what was asked for, and return what is to be answered.
@@ -230,6 +248,8 @@ async def perform(operator: Operator, request: Request) -> Plain:
             await operator.send(id, topic, payload, idempotency_key=key)
         case RequestOf(id, topic, payload, key):
             await operator.request(id, topic, payload, idempotency_key=key)
+        case PruneSome():
+            return told_of(await operator.prune_some(request.rule, request.place))
         case _:
             assert_never(request)
     return None

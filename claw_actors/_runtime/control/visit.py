@@ -15,6 +15,7 @@ import trio
 
 from ..._core.error_data import Plain
 from ..._core.lifecycle import OnExisting
+from ..._core.retention import Rule
 from ...errors import ClawError, NoOwnerError
 from ...storage.actor import StorageActor
 from ...storage.client import Storage
@@ -25,6 +26,7 @@ from ..correspondence import Correspondence
 from ..environment import Environment
 from ..inbox import MessageCounts
 from ..lifecycle import Lifecycle
+from ..pruning import Place, Pruner, Stepped
 from .requests import Request, perform
 
 __all__ = ["visit"]
@@ -68,6 +70,7 @@ class _Visitor(Lifecycle):
         storage = Storage(actor, codec, environment.wall)
         nobody = _Nobody()
         super().__init__(actor, storage, nobody, codec, environment)
+        self._pruner = Pruner(actor, nobody, environment.wall, gentle=False)
         self._messages = Correspondence(actor, codec, environment, nobody, MessageCounts())
 
     async def start_by_name(
@@ -92,6 +95,10 @@ class _Visitor(Lifecycle):
     async def request(self, id: str, topic: str, payload: object, *, idempotency_key: str) -> None:
         """Send a request; the next owner delivers it."""
         await self._messages.request(id, topic, payload, idempotency_key=idempotency_key)
+
+    async def prune_some(self, rule: Rule, place: Place) -> Stepped:
+        """Do a step of pruning."""
+        return await self._pruner.step(rule, place)
 
 
 async def visit(path: str, request: Request, codec: Codec) -> Plain:

@@ -8,13 +8,15 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..._core.journal import Entry, EntryKind, OpenTask, effective
-from ..._core.lifecycle import UNFINISHED, Status
+from ..._core.lifecycle import TERMINAL, UNFINISHED, Status
+from ..._core.retention import Ended
 from ...errors import (
     StorageCorruptError,
     StorageLockedError,
     StorageUnavailableError,
 )
 from ..backend import Backend, OpenReport
+from ..pruning import EndedPage, family_ended_at
 from ..records import (
     DeadLetter,
     JournalPage,
@@ -221,6 +223,19 @@ class MemoryStorage(Backend):
                 last_pk=rows[-1].pk if rows else after_pk,
                 more=len(page) > limit,
             )
+
+    def list_ended(self, before_pk: int, limit: int) -> EndedPage:
+        with self._opened() as table:
+            window = list(islice(table.newest_first(before_pk), limit))
+            items = tuple(
+                Ended(record.row.pk, record.row.id, record.row.name, record.row.status, latest)
+                for record in window
+                if record.row.id is not None
+                and record.row.status in TERMINAL
+                and not table.is_bound(record)
+                for latest in [family_ended_at(one.row for one in table.bound_family(record))]
+            )
+        return EndedPage(items=items, last_pk=window[-1].row.pk if len(window) == limit else 0)
 
     def list_wake_times(self, after: tuple[float, int], limit: int) -> list[WakeTime]:
         with self._opened() as table:

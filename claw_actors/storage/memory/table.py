@@ -17,6 +17,7 @@ import attrs
 from ..._core.journal import Entry, OpenTask
 from ..._core.lifecycle import Status
 from ...errors import NotFoundError
+from ..pruning import Remembered, is_bound
 from ..records import DeadLetter, StoredValue, WakeTime, WorkflowRow
 from ..steering import ABANDON
 from .journal import Journal
@@ -112,8 +113,10 @@ class Table:
         # By the key of the parent; of none that has no children.
         self._children: dict[int, set[int]] = {}
         self._last_pk = 0
-        # The keys changed since the last `settle`, each with the record before.
-        self._undo: list[tuple[int, Record | None]] = []
+        # Of pruned workflows, by id.
+        self._remembered: dict[str, Remembered] = {}
+        # What was changed since the last `settle`, by key or id, each with what was there before.
+        self._undo: list[tuple[int, Record | None] | tuple[str, Remembered | None]] = []
 
     def copy(self) -> Table:
         """Return an independent table with the same settled records."""
@@ -125,6 +128,7 @@ class Table:
         copy._due = list(self._due)
         copy._children = {pk: set(children) for pk, children in self._children.items()}
         copy._last_pk = self._last_pk
+        copy._remembered = dict(self._remembered)
         return copy
 
     # -- changing ---------------------------------------------------------------------------
@@ -146,14 +150,31 @@ class Table:
     def unwind(self, mark: int) -> None:
         """Take back every change since ``mark``, the last one first."""
         while len(self._undo) > mark:
-            pk, before = self._undo.pop()
-            self._replace(pk, before)
-            if before is None:
-                self._last_pk = pk - 1
+            match self._undo.pop():
+                case int(pk), (Record() | None) as before:
+                    self._replace(pk, before)
+                    if before is None:
+                        self._last_pk = pk - 1
+                case id, (Remembered() | None) as remembered:
+                    assert isinstance(id, str)
+                    self._remember(id, remembered)
+                case _:  # pragma: no cover - a record has a key, and what is remembered an id
+                    raise AssertionError
 
     def settle(self) -> None:
         """Make every change so far final."""
         self._undo.clear()
+
+    def remember(self, id: str, remembered: Remembered | None) -> None:
+        """Remember a pruned workflow, or (with ``None``) forget one."""
+        self._undo.append((id, self._remembered.get(id)))
+        self._remember(id, remembered)
+
+    def _remember(self, id: str, remembered: Remembered | None) -> None:
+        if remembered is None:
+            self._remembered.pop(id, None)
+        else:
+            self._remembered[id] = remembered
 
     def _replace(self, pk: int, record: Record | None) -> None:
         before = self._records.get(pk)
@@ -208,8 +229,39 @@ class Table:
             NotFoundError: there is none.
         """
         if id not in self._pks:
-            raise NotFoundError("workflow", id)
+            remembered = self._remembered.get(id)
+            raise NotFoundError(
+                "workflow", id, None if remembered is None else remembered.pruned_at
+            )
         return self._records[self._pks[id]]
+
+    def remembered(self, id: str) -> Remembered | None:
+        """Return what is left of a pruned workflow, if one had this id."""
+        return self._remembered.get(id)
+
+    def pruned_before(self, at: float) -> list[Remembered]:
+        """Return what was pruned before a time, the first one first."""
+        found = [one for one in self._remembered.values() if one.pruned_at < at]
+        return sorted(found, key=lambda one: one.pruned_at)
+
+    def bound_family(self, root: Record) -> list[Record]:
+        """Return a record and all below it that are bound to it, parents before children."""
+        family = [root]
+        for record in family:
+            row = record.row
+            family += [
+                child
+                for child in self.children(row.pk)
+                if is_bound(child.row.on_close, child.row.parent_op, row.run_key)
+            ]
+        return family
+
+    def is_bound(self, record: Record) -> bool:
+        """Tell whether a record is bound to a parent."""
+        pk = record.parent_pk
+        parent = None if pk is None else self.get_visible(pk)
+        run_key = None if parent is None else parent.row.run_key
+        return is_bound(record.row.on_close, record.row.parent_op, run_key)
 
     def get(self, pk: int) -> Record | None:
         """Return the record with this key, half deleted or not."""

@@ -11,6 +11,7 @@ from ..._core.lifecycle import TERMINAL, Event, Status, allowed
 from ...errors import (
     ClawError,
     DuplicateKeyError,
+    HistoryPrunedError,
     NotFoundError,
     StaleWriteError,
     TransactionsUnsupportedError,
@@ -35,7 +36,14 @@ from ..operations import (
     Created,
     Delete,
     Deleted,
+    Forget,
+    Forgotten,
+    GiveBack,
+    GivenBack,
+    Housekeeping,
     Operation,
+    Prune,
+    Pruned,
     Reported,
     Result,
     Saved,
@@ -50,6 +58,7 @@ from ..operations import (
     Trim,
     Trimmed,
 )
+from ..pruning import Remembered, ended_at, family_ended_at
 from ..records import RowChange, StoredValue, WorkflowRow
 from ..refusals import CHILD_REFUSALS, SEND_REFUSALS, ChildRefusal, SendRefusal
 from .journal import Journal
@@ -138,6 +147,19 @@ class Transaction:
                 return self._save_task(operation)
             case Delete():
                 return self._delete(operation)
+            case Prune() | Forget() | GiveBack():
+                return self._keep_house(operation)
+            case _:  # pragma: no cover - the union is closed; the type checker proves it
+                assert_never(operation)
+
+    def _keep_house(self, operation: Housekeeping) -> Answer:
+        match operation:
+            case Prune():
+                return self._prune(operation)
+            case Forget():
+                return self._forget(operation)
+            case GiveBack():
+                return GivenBack(0, done=True)
             case _:  # pragma: no cover - the union is closed; the type checker proves it
                 assert_never(operation)
 
@@ -147,7 +169,12 @@ class Transaction:
         assert operation.entries
         if self._table.has(row.id):
             raise DuplicateKeyError(row.id)
+        remembered = self._table.remembered(row.id)
+        if remembered is not None and not operation.again:
+            raise remembered.refusal(row.name, operation.entries[0])
         parent_pk = None if row.parent is None else self._table.find(row.parent).row.pk
+        if remembered is not None:
+            self._table.remember(row.id, None)
         pk = self._table.next_pk()
         record = Record(
             row=attrs.evolve(row, pk=pk, metadata=dict(row.metadata)),
@@ -209,7 +236,10 @@ class Transaction:
         id = create.row.id
         assert id is not None
         if not self._table.has(id):
-            return self._create(create)
+            try:
+                return self._create(create)
+            except HistoryPrunedError as refusal:
+                return refusal.with_traceback(None)
         found = self._table.find(id)
         is_sibling = found.parent_pk == parent_pk
         if differs := differences(create, found.row, found.entries[0], is_sibling):
@@ -361,14 +391,50 @@ class Transaction:
             record = half
         else:
             record = self._table.find(operation.id)
+        return Deleted(record.row.pk, self._remove(record, operation.limit))
+
+    def _remove(self, record: Record, limit: int) -> bool:
+        """Make a record invisible, and delete a piece of it; tell whether nothing is left."""
         pk = record.row.pk
-        left = record.entries[operation.limit :]
+        left = record.entries[limit:]
         if not left:
             self._table.put(pk, None)
-            return Deleted(pk, done=True)
+            return True
         nameless = attrs.evolve(record.row, id=None)
         self._table.put(pk, Record(row=nameless, parent_pk=None, journal=Journal.of(left)))
-        return Deleted(pk, done=False)
+        return False
+
+    def _prune(self, operation: Prune) -> Pruned:
+        ids: list[str] = []
+        unfinished: list[int] = []
+        left = operation.limit
+        for pk in operation.pks:
+            root = self._table.get_visible(pk)
+            if root is None or self._table.is_bound(root):
+                continue
+            family = self._table.bound_family(root)
+            latest = family_ended_at(record.row for record in family)
+            if latest is None or latest >= operation.ended_before:
+                continue
+            for record in family:
+                row = record.row
+                assert row.id is not None
+                ids.append(row.id)
+                digest = record.entries[0].digest
+                at = ended_at(row)
+                self._table.remember(
+                    row.id, Remembered(row.id, row.name, row.status, digest, at, operation.at)
+                )
+                if not self._remove(record, max(1, left)):
+                    unfinished.append(row.pk)
+                left -= len(record.entries)
+        return Pruned(tuple(ids), tuple(unfinished))
+
+    def _forget(self, operation: Forget) -> Forgotten:
+        found = self._table.pruned_before(operation.pruned_before)[: operation.limit]
+        for one in found:
+            self._table.remember(one.id, None)
+        return Forgotten(len(found))
 
 
 def _outcome(record: Record, op: str) -> Entry | None:

@@ -7,7 +7,8 @@
 - ``connection``, ``schema``, ``statements``: SQLite's settings, the tables, the SQL.
 - ``rows``: records as rows, with their checksums.
 - ``writer``, ``transaction``: one group, one commit. What it does to which tables: ``workflows``,
-  ``journal``, ``family`` (children), ``belongings`` (values and dead letters), ``deletion``.
+  ``journal``, ``family`` (children), ``belongings`` (values and dead letters), ``deletion``,
+  ``pruning``.
 - ``facade``: the connection that an author's own function gets, within a commit.
 - ``pool``, ``reader``, ``listing``: reads, each of one moment. ``onlooker``: those of somebody
   who is not the owner.

@@ -17,6 +17,7 @@ from ...errors import (
 from ..backend import Backend, OpenReport
 from ..model import WorkflowFilter
 from ..operations import Operation, Result
+from ..pruning import EndedPage
 from ..records import (
     DeadLetter,
     JournalPage,
@@ -199,6 +200,9 @@ class SQLiteStorage(Backend):
 
     def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
         return self._opened().reader.list_unfinished(after_pk, due_by, limit)
+
+    def list_ended(self, before_pk: int, limit: int) -> EndedPage:
+        return self._opened().reader.list_ended(before_pk, limit)
 
     def list_wake_times(self, after: tuple[float, int], limit: int) -> list[WakeTime]:
         return self._opened().reader.list_wake_times(after, limit)

@@ -30,7 +30,7 @@ from .files import (
     refuse_unfit,
     sync_directory,
 )
-from .inspection import find_version, refuse_others
+from .inspection import find_version, refuse_new
 from .lock import OwnerLock
 from .watermark import Watermark, read_watermark
 
@@ -104,7 +104,7 @@ def back_up(
     Raises:
         StorageUnavailableError: there is no database, or ``destination`` exists or cannot be
             written. Nothing is left of a copy that failed.
-        StorageVersionError: another version of claw_actors has made it.
+        StorageVersionError: a newer version of claw_actors has made it.
         StorageCorruptError: what was copied is damaged, and so is the database.
     """
     with mapped(source):
@@ -115,7 +115,7 @@ def back_up(
         refuse_existing(to_place)
         with _partial(to_place) as partial:
             with closing(open_reading(from_place)) as reading:
-                refuse_others(find_version(reading, from_place), from_place)
+                refuse_new(find_version(reading, from_place), from_place)
                 _copy(reading, partial, on_progress)
             report = _finish(partial, to_place.path, source)
             _put_in_place(partial, to_place)
@@ -134,7 +134,7 @@ def restore(backup: str, destination: str, *, replace: bool = False) -> RestoreR
         StorageLockedError: a program has the database open; it is named.
         StorageUnavailableError: there is no such backup; or a database, and ``replace`` was not
             said, or the one that was replaced last is still there.
-        StorageVersionError: another version of claw_actors has made the backup.
+        StorageVersionError: a newer version of claw_actors has made the backup.
         StorageCorruptError: the backup is damaged. The database is as it was.
     """
     with mapped(backup):
@@ -159,7 +159,7 @@ def _restore(from_place: Place, to_place: Place, replace: bool) -> RestoreReport
     acknowledged = read_watermark(to_place.mark)
     with _partial(to_place) as partial:
         with closing(open_reading(from_place)) as reading:
-            refuse_others(find_version(reading, from_place), from_place)
+            refuse_new(find_version(reading, from_place), from_place)
             _copy(reading, partial, lambda done, pages: None)
         copied = _finish(partial, to_place.path, from_place.path)
         replaced = _set_aside(to_place) if exists else None

@@ -10,7 +10,7 @@ from ..operations import Delete, Deleted
 from . import statements
 from .rows import WORKFLOW_COLUMNS, Values, seal
 
-__all__ = ["delete_step", "list_tombstones"]
+__all__ = ["bury", "delete_pieces", "delete_step", "list_tombstones"]
 
 _ID = WORKFLOW_COLUMNS.index("id")
 _WAKE_AT = WORKFLOW_COLUMNS.index("wake_at")
@@ -34,20 +34,41 @@ def delete_step(connection: sqlite3.Connection, operation: Delete) -> Deleted:
         if row is None:
             return Deleted(pk, done=True)
         assert row[_ID] is None, "only what the first step answered may be given as pk"
+    _, done = delete_pieces(connection, pk, operation.limit)
+    return Deleted(pk, done)
+
+
+def delete_pieces(connection: sqlite3.Connection, pk: int, limit: int) -> tuple[int, bool]:
+    """Delete a bounded piece of what an invisible workflow has left, its row last.
+
+    Args:
+        connection: in a transaction.
+        pk: the workflow.
+        limit: how many rows of each table to delete at most.
+
+    Returns:
+        How many were deleted, and whether all of it is gone.
+    """
+    deleted = 0
     for delete, any_left in statements.DELETE_PIECES:
-        connection.execute(delete, {"wf": pk, "limit": operation.limit})
+        deleted += connection.execute(delete, {"wf": pk, "limit": limit}).rowcount
         if connection.execute(any_left, {"wf": pk}).fetchone() is not None:
-            return Deleted(pk, done=False)
+            return deleted, False
     connection.execute(statements.DELETE_WORKFLOW, (pk,))
-    return Deleted(pk, done=True)
+    return deleted, True
 
 
 def _entomb(connection: sqlite3.Connection, id: str) -> int:
-    """Make a workflow invisible, to filters, timers and labels too; return its key."""
+    """Make the workflow with this id invisible; return its key."""
     # Raw: one whose row is damaged can be deleted, too.
     row: Values | None = connection.execute(statements.SELECT_RAW_BY_ID, (id,)).fetchone()
     if row is None:
         raise NotFoundError("workflow", id)
+    return bury(connection, row)
+
+
+def bury(connection: sqlite3.Connection, row: Values) -> int:
+    """Make a workflow invisible, to filters, timers and labels too; return its key."""
     pk: int = row[0]
     columns = list(row[:-1])
     columns[_ID] = columns[_WAKE_AT] = columns[_PARENT] = None

@@ -16,7 +16,7 @@ from .connection import open_reading, refuse_old_sqlite
 from .examination import examine
 from .faults import mapped
 from .files import locate, refuse_missing
-from .inspection import find_version, refuse_others
+from .inspection import find_version, refuse_new
 from .lock import find_holder
 from .watermark import read_watermark
 
@@ -64,7 +64,7 @@ def diagnose(path: str) -> ExaminationReport:
 
     Raises:
         StorageUnavailableError: there is no database.
-        StorageVersionError: another version of claw_actors has made it.
+        StorageVersionError: a newer version of claw_actors has made it.
         StorageCorruptError: it cannot be read at all.
     """
     with mapped(path):
@@ -77,7 +77,7 @@ def diagnose(path: str) -> ExaminationReport:
         acknowledged = read_watermark(place.mark)
         with closing(open_reading(place)) as connection:
             version = find_version(connection, place)
-            refuse_others(version, place)
+            refuse_new(version, place)
             found = examine(connection, path)
             meta = connection.execute(_META).fetchone()
             (workflows,) = connection.execute(_WORKFLOWS).fetchone()

@@ -14,6 +14,7 @@ import attrs
 
 from ...errors import StorageCorruptError
 from .belongings import LETTER_COLUMNS, VALUE_COLUMNS, read_letter, read_value
+from .pruning import PRUNED_COLUMNS, read_remembered
 from .rows import (
     ENTRY_COLUMNS,
     TASK_COLUMNS,
@@ -34,6 +35,8 @@ SELECT w.id, j.run, count(*), min(j.n), max(j.n)
 FROM claw_journal AS j JOIN claw_workflow AS w ON w.pk = j.wf
 WHERE w.id IS NOT NULL
 GROUP BY j.wf, j.run HAVING min(j.n) <> 0 OR count(*) <> max(j.n) + 1"""
+
+_HAS_PRUNED: Final = "SELECT 1 FROM sqlite_schema WHERE name = 'claw_pruned'"
 
 _WITHOUT_START: Final = """
 SELECT w.id FROM claw_workflow AS w
@@ -91,6 +94,9 @@ def _unreadable_rows(connection: sqlite3.Connection, where: str) -> Iterator[str
     for select, key, read in _TABLES:
         for values in connection.execute(select):
             yield _finding(read, values, ids.get(values[key], f"pk {values[key]}"), where)
+    if connection.execute(_HAS_PRUNED).fetchone() is not None:  # from the second version on
+        for values in connection.execute(_select("claw_pruned", PRUNED_COLUMNS)):
+            yield _finding(read_remembered, values, "", where)
 
 
 def _select(table: str, columns: tuple[str, ...]) -> str:

@@ -22,7 +22,7 @@ from .files import Place
 from .schema import APPLICATION_ID, SCHEMA_VERSION
 from .watermark import read_watermark
 
-__all__ = ["Found", "check_watermark", "find_version", "inspect", "refuse_others"]
+__all__ = ["Found", "check_watermark", "find_version", "inspect", "refuse_new", "refuse_others"]
 
 _log = logging.getLogger("claw_actors.storage")
 _STEPS_BETWEEN_LOOKS: Final = 10_000
@@ -111,6 +111,16 @@ def find_version(connection: sqlite3.Connection, place: Place) -> int | None:
     return version
 
 
+def refuse_new(version: int | None, place: Place) -> None:
+    """Refuse a file that is new: there is nothing in it to copy or to look at.
+
+    Raises:
+        StorageUnavailableError: it is new.
+    """
+    if version is None:
+        raise StorageUnavailableError(place.path, "nothing was stored in it yet")
+
+
 def refuse_others(version: int | None, place: Place) -> None:
     """Refuse what only an owner may open: a file that is new, or was made by an older version.
 
@@ -118,8 +128,8 @@ def refuse_others(version: int | None, place: Place) -> None:
         StorageUnavailableError: it is new.
         StorageVersionError: it has to be brought up to date first.
     """
-    if version is None:
-        raise StorageUnavailableError(place.path, "nothing was stored in it yet")
+    refuse_new(version, place)
+    assert version is not None
     if version != SCHEMA_VERSION:
         raise StorageVersionError(place.path, version, SCHEMA_VERSION)
 

@@ -17,6 +17,7 @@ from functools import partial
 from ..._core.journal import Entry, OpenTask
 from ...errors import StorageUnavailableError
 from ..model import WorkflowFilter
+from ..pruning import EndedPage
 from ..records import DeadLetter, JournalPage, Listing, StoredValue, StoredWorkflow
 from .connection import open_reading, refuse_old_sqlite
 from .files import Place, checked_path, locate, refuse_missing
@@ -94,6 +95,11 @@ class Onlooker:
         """Read the next dead letters of a workflow."""
         with self._reader() as reader:
             return reader.list_dead_letters(workflow_id, after, limit)
+
+    def list_ended(self, before_pk: int, limit: int) -> EndedPage:
+        """Read a page of what has ended."""
+        with self._reader() as reader:
+            return reader.list_ended(before_pk, limit)
 
     @contextmanager
     def keeping(self) -> Generator[None, None, None]:

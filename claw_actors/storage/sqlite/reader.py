@@ -13,6 +13,7 @@ import attrs
 from ..._core.journal import Entry, EntryKind, OpenTask, effective
 from ...errors import NotFoundError, StorageCorruptError
 from ..model import WorkflowFilter
+from ..pruning import EndedPage
 from ..records import (
     DeadLetter,
     JournalPage,
@@ -28,6 +29,7 @@ from . import listing, statements
 from .belongings import read_letter, read_value
 from .faults import corrupt, read_failed
 from .pool import ReaderPool
+from .pruning import find_remembered, list_ended
 from .rows import ENTRY_COLUMNS, Values, read_entry, read_task, read_workflow
 
 __all__ = ["Reader"]
@@ -171,6 +173,11 @@ class Reader:
             more=len(found) > limit,
         )
 
+    def list_ended(self, before_pk: int, limit: int) -> EndedPage:
+        """Read a page of what has ended."""
+        with self._pool.snapshot() as connection:
+            return list_ended(connection, before_pk, limit)
+
     def list_wake_times(self, after: tuple[float, int], limit: int) -> list[WakeTime]:
         """Read who is to be woken next."""
         # Hints, straight from the tables: whoever is woken is loaded, and checked, first.
@@ -205,7 +212,10 @@ class Reader:
     def _find(self, connection: sqlite3.Connection, id: str) -> WorkflowRow:
         found = _all(connection, statements.SELECT_WORKFLOW_BY_ID, (id,))
         if not found:
-            raise NotFoundError("workflow", id)
+            remembered = find_remembered(connection, id, self._where)
+            raise NotFoundError(
+                "workflow", id, None if remembered is None else remembered.pruned_at
+            )
         return read_workflow(found[0], self._where).row
 
     def _entries(self, found: Sequence[Values], id: str) -> list[Entry]:

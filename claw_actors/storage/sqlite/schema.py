@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "migrate"]
 
 APPLICATION_ID: Final = int.from_bytes(b"Claw")
-SCHEMA_VERSION: Final = 1
-# The oldest schema version whose readers understand these tables.
-MIN_READER: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _TABLES: Final = (
     """
@@ -156,10 +154,32 @@ VALUES (1, ?, ?, 0, 1, 0)"""
 def _create_tables(database: Database) -> None:
     for statement in _TABLES:
         database.conn.execute(statement)
-    database.conn.execute(_INSERT_META, (SCHEMA_VERSION, MIN_READER))
+    database.conn.execute(_INSERT_META, (1, 1))
 
 
-_MIGRATIONS: Final = (("0001_tables", _create_tables),)
+_PRUNED: Final = (
+    """
+CREATE TABLE claw_pruned (
+  id TEXT PRIMARY KEY,      -- of a workflow whose history was pruned
+  name TEXT NOT NULL,
+  status TEXT NOT NULL,
+  digest BLOB,              -- of its arguments
+  ended_at REAL NOT NULL,
+  pruned_at REAL NOT NULL,
+  crc INTEGER NOT NULL
+) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX claw_pruned_at ON claw_pruned (pruned_at)",
+    # An older program would use the ids of pruned workflows again.
+    "UPDATE claw_meta SET schema = 2, min_reader = 2 WHERE one = 1",
+)
+
+
+def _remember_pruned(database: Database) -> None:
+    for statement in _PRUNED:
+        database.conn.execute(statement)
+
+
+_MIGRATIONS: Final = (("0001_tables", _create_tables), ("0002_pruned", _remember_pruned))
 """In the order in which they are applied; what is in use is never changed."""
 
 

@@ -189,6 +189,7 @@ SELECT_RAW_BY_PK: Final = f"{_SELECT_RAW} WHERE pk = ?"
 ENTOMB: Final = update_workflow(("id", "wake_at", "parent", "crc"))
 # Without an index, so only where the labels themselves cannot be read.
 DELETE_TAGS: Final = "DELETE FROM claw_tag WHERE wf = ?"
+FORGET_ONE: Final = "DELETE FROM claw_pruned WHERE id = ?"
 DELETE_WORKFLOW: Final = "DELETE FROM claw_workflow WHERE pk = ?"
 
 

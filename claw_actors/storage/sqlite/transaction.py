@@ -11,7 +11,7 @@ import logging
 import sqlite3
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import attrs
 
@@ -36,7 +36,12 @@ from ..operations import (
     Created,
     Delete,
     Deleted,
+    Forget,
+    GiveBack,
+    Housekeeping,
     Operation,
+    Prune,
+    Pruned,
     Reported,
     Result,
     Saved,
@@ -57,6 +62,7 @@ from .belongings import letter_values, value_values
 from .deletion import delete_step
 from .family import Family
 from .journal import Head, Journal
+from .pruning import find_remembered, forget, give_back, prune
 from .rows import Stored, Values, read_entry, task_values, workflow_values
 from .workflows import WorkflowTable
 
@@ -66,6 +72,11 @@ if TYPE_CHECKING:
 __all__ = ["Transaction"]
 
 _log = logging.getLogger("claw_actors.storage")
+
+
+_Plain: TypeAlias = (
+    Create | Claim | Send | Steer | Trim | SaveWorkflow | SaveTask | Delete | Housekeeping
+)
 
 
 class Transaction:
@@ -130,9 +141,7 @@ class Transaction:
             raise
         self._connection.execute(statements.RELEASE)
 
-    def _do(
-        self, operation: Create | Claim | Send | Steer | Trim | SaveWorkflow | SaveTask | Delete
-    ) -> Answer:
+    def _do(self, operation: _Plain) -> Answer:
         match operation:
             case Create():
                 return self._create(operation)
@@ -150,10 +159,23 @@ class Transaction:
                 return self._save_task(operation)
             case Delete():
                 return self._delete(operation)
+            case Prune() | Forget() | GiveBack():
+                return self._keep_house(operation)
             case _:  # pragma: no cover - the union is closed; the type checker proves it
                 assert_never(operation)
 
     # -- operations -----------------------------------------------------------------------------
+
+    def _keep_house(self, operation: Housekeeping) -> Answer:
+        match operation:
+            case Prune():
+                return self._prune(operation)
+            case Forget():
+                return forget(self._connection, operation)
+            case GiveBack():
+                return give_back(self._connection, operation)
+            case _:  # pragma: no cover - the union is closed; the type checker proves it
+                assert_never(operation)
 
     def _create(self, operation: Create) -> Created:
         row = operation.row
@@ -161,11 +183,16 @@ class Transaction:
         assert operation.entries, "the first one is the start"
         if self._workflows.find_pk(row.id) is not None:
             raise DuplicateKeyError(row.id)
+        remembered = find_remembered(self._connection, row.id, self._where)
+        if remembered is not None and not operation.again:
+            raise remembered.refusal(row.name, operation.entries[0])
         parent_pk = None
         if row.parent is not None:
             parent_pk = self._workflows.find_pk(row.parent)
             if parent_pk is None:
                 raise NotFoundError("workflow", row.parent)
+        if remembered is not None:
+            self._connection.execute(statements.FORGET_ONE, (row.id,))
         pk = self._workflows.insert(row, parent_pk)
         # The start is numbered 0.
         head = self._journal.begin(pk, Head(row.run, row.life, n=-1))
@@ -406,6 +433,10 @@ class Transaction:
         deleted = delete_step(self._connection, operation)
         self._journal.forget(deleted.pk)
         return deleted
+
+    def _prune(self, operation: Prune) -> Pruned:
+        self._journal.flush()
+        return prune(self._connection, self._where, operation)
 
 
 def _claim_row(row: WorkflowRow, claim: Claim) -> WorkflowRow:

@@ -10,6 +10,7 @@ from ..._core.lifecycle import Status
 from ...errors import NotFoundError
 from ..records import RowChange, WorkflowRow
 from . import statements
+from .pruning import find_remembered
 from .rows import WORKFLOW_COLUMNS, Stored, read_workflow, workflow_values
 
 __all__ = ["WorkflowTable"]
@@ -39,7 +40,7 @@ class WorkflowTable:
         """
         values = self._connection.execute(statements.SELECT_WORKFLOW_BY_ID, (id,)).fetchone()
         if values is None:
-            raise NotFoundError("workflow", id)
+            raise self._missing(id)
         return read_workflow(values, self._where)
 
     def get(self, pk: int) -> Stored | None:
@@ -59,9 +60,13 @@ class WorkflowTable:
         """
         found = self._connection.execute(statements.SELECT_REVISION, (id,)).fetchone()
         if found is None:
-            raise NotFoundError("workflow", id)
+            raise self._missing(id)
         pk, revision = found
         return pk, revision
+
+    def _missing(self, id: str) -> NotFoundError:
+        remembered = find_remembered(self._connection, id, self._where)
+        return NotFoundError("workflow", id, None if remembered is None else remembered.pruned_at)
 
     def find_pk(self, id: str) -> int | None:
         """Return the key of an id."""

@@ -217,8 +217,14 @@ class Writer:
             size_bytes = Path(self._place.wal).stat().st_size
         except OSError:  # nothing was written yet
             return
-        if size_bytes > MAX_WAL_BYTES:
+        if size_bytes > MAX_WAL_BYTES or (size_bytes and self._is_to_shrink()):
             self._checkpoint()
+
+    def _is_to_shrink(self) -> bool:
+        """Tell whether the file is longer than it has to be: pages were freed in the log only."""
+        (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
+        (page_bytes,) = self.connection.execute("PRAGMA page_size").fetchone()
+        return bool(Path(self._place.path).stat().st_size > pages * page_bytes)
 
     def _checkpoint(self) -> None:
         # Whoever reads may go on: without the busy handler nobody is waited for.

@@ -16,7 +16,8 @@ For messages that show the values that differ, put this into ``conftest.py``::
 
 The cases, by topic:
 
-- ``creating``, ``advancing``, ``claiming``, ``sending``, ``steering``, ``saving``, ``deleting``:
+- ``creating``, ``advancing``, ``claiming``, ``sending``, ``steering``, ``saving``, ``deleting``,
+  ``pruning``:
   the operations.
 - ``messaging``, ``publishing``, ``discarding``, ``continuing``, ``parenting``: what an
   ``Advance`` brings along.
@@ -44,6 +45,7 @@ from . import (
     listing,
     messaging,
     parenting,
+    pruning,
     publishing,
     recovering,
     reporting,
@@ -74,6 +76,7 @@ CASES: tuple[Case, ...] = cases_of(
     saving,
     transacting,
     deleting,
+    pruning,
     grouping,
     finding,
     listing,

@@ -1,0 +1,120 @@
+"""``claw prune``: ended workflows go, and the file gets smaller."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Final, TextIO
+
+import attrs
+import click
+
+from .. import PruneReport
+from .acting import acts
+from .desk import Desk
+from .output import print_json
+
+__all__ = ["COMMANDS", "Counted"]
+
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
+
+
+def _seconds(_context: object, _parameter: object, text: str | None) -> float | None:
+    """Return a length of time, such as 30d, in seconds."""
+    if text is None:
+        return None
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no length of time; say 90s, 15m, 12h, 30d or 8w")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+@attrs.define
+class Counted:
+    """Tells how many are gone, a person on one line that changes; of a log it asks no more."""
+
+    stream: TextIO
+    pruned: int = 0
+
+    def __call__(self, ids: Sequence[str]) -> None:
+        """Take note of some more."""
+        self.pruned += len(ids)
+        if self.stream.isatty():
+            self.stream.write(f"\rpruned {self.pruned:,}")
+            self.stream.flush()
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self.pruned and self.stream.isatty():
+            self.stream.write("\n")
+
+
+@click.command()
+@click.option("--older-than", callback=_seconds, metavar="TIME", help="Ended so long ago: 30d.")
+@click.option(
+    "--keep",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Of each workflow name, the N started last stay.",
+)
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice(["completed", "failed", "cancelled"]),
+    help="Only what ended so; may be repeated.",
+)
+@click.option("--name", "names", multiple=True, metavar="NAME", help="Only these workflows.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would go.")
+@acts
+def prune(
+    desk: Desk,
+    *,
+    older_than: float | None,
+    keep: int | None,
+    statuses: tuple[str, ...],
+    names: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    """Remove workflows that have ended, and give back their space.
+
+    --older-than or --keep must be given; with both, each keeps what it keeps. What has not ended is
+    never removed. The ids are remembered, so that none is used again unawares.
+    """
+    if older_than is None and keep is None:
+        raise click.UsageError("say --older-than TIME or --keep N: without, everything would go")
+    counted = Counted(sys.stderr)
+    done = "would be pruned" if dry_run else "pruned"
+
+    def tell_ids(ids: Sequence[str]) -> None:
+        counted(ids)
+        for id in ids:
+            if desk.as_json:
+                print_json({"id": id, "done": done})
+            elif dry_run:
+                click.echo(id)
+
+    report = desk.ask(
+        lambda client: client.prune(
+            older_than=older_than,
+            keep=keep,
+            status=statuses or None,
+            name=names or None,
+            dry_run=dry_run,
+            on_pruned=tell_ids,
+        )
+    )
+    counted.end()
+    desk.answer(report, lambda: _show(report))
+
+
+def _show(report: PruneReport) -> None:
+    if report.dry_run:
+        click.echo(f"{report.pruned:,} workflows would be pruned, with their children")
+    else:
+        click.echo(f"{report.pruned:,} workflows pruned, {report.bytes_freed:,} bytes freed")
+
+
+COMMANDS: Final[tuple[click.Command, ...]] = (prune,)

@@ -1,0 +1,68 @@
+"""``claw prune``."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from claw_actors.cli.pruning import Counted
+
+
+def test_what_has_ended_is_pruned(claw, claw_json):
+    """What has not stays, and the id of what is gone is explained."""
+    before = {state["id"] for state in claw_json("list")}
+    ended = {state["id"] for state in claw_json("list") if state["completed_at"] is not None}
+    dry = claw("prune", "--older-than", "0s", "--dry-run").stdout.splitlines()
+    assert set(dry[:-1]) == ended
+    assert dry[-1] == f"{len(ended)} workflows would be pruned, with their children"
+    assert {state["id"] for state in claw_json("list")} == before
+    *lines, last = claw_json("prune", "--older-than", "0s")
+    assert {line["id"] for line in lines} == ended
+    assert (last["pruned"], last["dry_run"]) == (len(ended), False)
+    assert {state["id"] for state in claw_json("list")} == before - ended
+    assert "its history was pruned" in claw("show", "done", code=3).stderr
+    assert claw("prune", "--keep", "0").stdout == "0 workflows pruned, 0 bytes freed\n"
+
+
+def test_status_and_name_narrow_it(claw, claw_json):
+    """All that is said must hold."""
+    assert (
+        claw_json("prune", "--keep", "0", "--status", "failed", "--name", "nobody")[-1]["pruned"]
+        == 0
+    )
+    lines = claw_json("prune", "--keep", "0", "--status", "failed")
+    assert [line["id"] for line in lines[:-1]] == ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "without, everything would go"),
+        (("--older-than", "30"), "no length of time"),
+        (("--keep", "-1"), "-1"),
+    ],
+)
+def test_a_wrong_call_ends_with_2(claw, arguments, says):
+    """And prunes nothing."""
+    assert says in claw("prune", *arguments, code=2).stderr
+
+
+def test_a_person_is_told_how_far_it_is():
+    """On one line; a log is not."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    counted = Counted(stream)
+    counted(["a", "b"])
+    counted(["c"])
+    counted.end()
+    assert stream.getvalue() == "\rpruned 2\rpruned 3\n"
+    log = io.StringIO()
+    quiet = Counted(log)
+    quiet(["a"])
+    quiet.end()
+    assert log.getvalue() == ""
