@@ -11,7 +11,7 @@ from typing import Final, TextIO
 import attrs
 import click
 
-from .. import Client, HistoryEntry, WorkflowFilter, WorkflowState, drawing
+from .. import Client, EntryKind, HistoryEntry, WorkflowFilter, WorkflowState, drawing
 from .archive import Archive, find, read_history
 from .desk import Desk, at_desk
 from .destination import check_destination, open_destination, writable
@@ -186,7 +186,7 @@ def _draw(desk: Desk, id: str, kind: str, look: _Look) -> str:
 
     async def read(client: Client) -> tuple[WorkflowState, list[HistoryEntry]]:
         state = await client.get(id)
-        # A picture shows no values, and they may be large.
+        # Values may be large, and all of them together more than there is memory.
         entries = [_without_value(one) async for one in read_history(client, id)]
         return state, entries
 
@@ -205,8 +205,9 @@ def _draw(desk: Desk, id: str, kind: str, look: _Look) -> str:
 
 
 def _without_value(entry: HistoryEntry) -> HistoryEntry:
-    is_task = entry.kind in ("task", "start", "end", "message", "child_end")
-    return attrs.evolve(entry, value=None) if is_task else entry
+    # These are the values that a picture shows: the id of a child, the reason of a request.
+    shown = entry.kind in (EntryKind.CHILD, EntryKind.CANCEL)
+    return entry if shown else attrs.evolve(entry, value=None)
 
 
 async def _family(client: Client, id: str) -> list[WorkflowState]:

@@ -14,7 +14,7 @@ import attrs
 
 from .._core.journal import EntryKind
 from .timeline import voided_in
-from .wording import one_line
+from .wording import one_line, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -110,17 +110,22 @@ def dag_as_mermaid(
     lines += [f"  begin --> {node}" for node in first] or ["  begin --> finish"]
     lines += [f"  {node} --> finish" for node in last]
     lines += [
-        f"  {drawing.names[dependency]} -.-> {drawing.names[task.id]}"
+        f"  {drawing.names[_drawn(dependency)]} -.-> {drawing.names[_drawn(task.id)]}"
         for task in open_tasks
         for dependency in task.depends_on
-        if dependency in drawing.names
+        if _drawn(dependency) in drawing.names
     ]
     return "\n".join([*lines, *(f"  {line}" for line in CLASSES.splitlines()), ""])
 
 
+def _drawn(op: str) -> str:
+    """Return the path under which an operation is drawn."""
+    return "/".join(parts_of(op))
+
+
 def _place_of(root: _Place, op: str) -> _Place:
     place = root
-    for part in op.split("/"):
+    for part in parts_of(op):
         place = place.below.setdefault(part, _Place())
     return place
 
@@ -135,14 +140,14 @@ _SHAPES: Final = {
 
 
 def _step_of(entry: HistoryEntry) -> _Step:
-    label = entry.op.rpartition("/")[2]
+    label = parts_of(entry.op)[-1]
     if entry.attempt > 1:
         label = f"{label} ×{entry.attempt}"
     return _Step(entry.n, label, str(entry.status), _SHAPES[entry.kind])
 
 
 def _open_step(task: TaskState) -> _Step:
-    label = f"{task.id.rpartition('/')[2]} {task.status}"
+    label = f"{parts_of(task.id)[-1]} {task.status}"
     return _Step(math.inf, label, "open", _SHAPES[EntryKind.TASK])
 
 

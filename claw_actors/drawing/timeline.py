@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 import attrs
 
 from .._core.journal import EntryKind, EntryStatus, outlives
-from .wording import instant, one_line
+from .wording import instant, one_line, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -200,17 +200,17 @@ def _bar(entry: HistoryEntry, times: dict[int, float], other: HistoryEntry | Non
             return None
         case EntryKind.TASK:
             begin = asked if entry.started_at is None else entry.started_at
-            return _made(entry, _path(entry.op), BarKind.TASK, begin)
+            return _made(entry, parts_of(entry.op), BarKind.TASK, begin)
         case EntryKind.TIMER:
-            return _made(entry, _path(entry.op), BarKind.SLEEP, asked)
+            return _made(entry, parts_of(entry.op), BarKind.SLEEP, asked)
         case EntryKind.TIMEOUT:
-            return _made(entry, _path(entry.op), BarKind.LIMIT, asked)
+            return _made(entry, parts_of(entry.op), BarKind.LIMIT, asked)
         case EntryKind.CHILD:
             return _child(entry, other)
         case EntryKind.CHILD_END:
             return None if other is not None else _mark(entry, f"child ended {entry.name}")
         case EntryKind.SEND:
-            return _mark(entry, *_path(entry.op))
+            return _mark(entry, *parts_of(entry.op))
         case EntryKind.MESSAGE:
             return _mark(entry, f"message {entry.name}")
         case EntryKind.CANCEL:
@@ -252,7 +252,7 @@ def _until(bar: Bar, end: float | None) -> Bar:
 
 def _child(entry: HistoryEntry, end: HistoryEntry | None) -> Bar:
     """Make the bar of a child, from its start to its end."""
-    bar = _made(entry, _path(entry.op), BarKind.CHILD, entry.at, _child_of(entry))
+    bar = _made(entry, parts_of(entry.op), BarKind.CHILD, entry.at, _child_of(entry))
     if bar.state is not BarState.OK:
         return bar  # it could not be started
     if end is None:
@@ -268,10 +268,6 @@ def _error_in(entry: HistoryEntry) -> str:
     if entry.error is None:
         return ""
     return one_line(entry.error.types[0].rpartition(".")[2]) if entry.error.types else "failed"
-
-
-def _path(op: str) -> tuple[str, ...]:
-    return tuple(op.split("/"))
 
 
 def _child_of(entry: HistoryEntry) -> str:
@@ -310,7 +306,7 @@ def _open(task: TaskState, now: float) -> Bar:
     if task.error is not None and task.error.types:
         notes.append(task.error.types[0].rpartition(".")[2])
     return Bar(
-        path=tuple(map(one_line, _path(task.id))),
+        path=parts_of(task.id),
         kind=BarKind.TASK,
         state=BarState.OPEN,
         begin=now if task.started_at is None else min(task.started_at, now),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["instant", "length", "one_line"]
+__all__ = ["instant", "length", "one_line", "parts_of"]
+
+MOST_PARTS: Final = 50
+"""Of a path. Nobody nests as deep, but who saves tasks by hand may call them anything."""
+
 
 MINUTE_S: Final = 60
 HOUR_S: Final = 3_600
@@ -55,3 +59,8 @@ def length(seconds: float) -> str:
     if seconds < DAY_S:
         return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S} min"
     return f"{whole // DAY_S} d {whole % DAY_S // HOUR_S} h"
+
+
+def parts_of(op: str) -> tuple[str, ...]:
+    """Return the parts of an operation's path; of one that is too deep, the rest as the last one."""
+    return tuple(map(one_line, op.split("/", MOST_PARTS - 1)))

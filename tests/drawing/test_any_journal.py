@@ -132,3 +132,14 @@ def test_any_family_has_a_tree(states):
     """One node for each."""
     lines = tree_as_mermaid(states).splitlines()
     assert sum(line.startswith("  w") and "[" in line for line in lines) == len(states)
+
+
+def test_a_path_may_be_as_deep_as_a_name_can_be(story):
+    """From some depth on, what is left of it is one label."""
+    deep = "/".join("a" * 500)
+    story.task(deep, 1, 2)
+    state = WorkflowState(id="a", name="a", created_at=0)
+    timeline = timeline_of(state, story.entries, now=0)
+    assert "/".join("a" * 451) in timeline_as_text(timeline)
+    ET.fromstring(timeline_as_svg(timeline))
+    assert f'["{"/".join("a" * 451)}"]' in dag_as_mermaid(state, story.entries)

@@ -72,6 +72,14 @@ def test_dependencies_are_dotted():
     assert [line.strip() for line in diagram.splitlines() if "-.->" in line] == ["n2 -.-> n3"]
 
 
+def test_a_dependency_may_have_any_name():
+    """It is found by what it is called, however that has to be written."""
+    story = Story()
+    story.task("a\x1f", 0, 1)
+    waits = an_open_task("b\n/" + "c/" * 60, depends_on=("a\x1f",))
+    assert "  n1 -.-> " in dag_as_mermaid(a_state(), story.entries, [waits])
+
+
 def test_a_workflow_that_has_done_nothing_has_a_beginning_and_an_end():
     """And an edge between them."""
     diagram = dag_as_mermaid(a_state(Status.COMPLETED), Story().entries)

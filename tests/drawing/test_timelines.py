@@ -106,11 +106,22 @@ def test_a_child_that_could_not_be_started_failed_at_once():
 
 
 def test_an_end_of_a_child_that_nobody_started_here_is_shown():
-    """A fork may have been told of one; and one may end twice."""
+    """A fork may have been told of one."""
     story = Story()
     story.add("/child", EntryKind.CHILD_END, 7, name="kid-1")
     bar = only_bar(story)
     assert (bar.path, bar.kind) == (("child ended kid-1",), BarKind.MARK)
+
+
+def test_a_child_that_ends_again_has_a_mark_for_that():
+    """Somebody has retried it; its bar goes to the first end, which the code was told of."""
+    story = Story()
+    story.add("kid", EntryKind.CHILD, 2, after=0, value=["kid-1", "wait"])
+    story.add("/child", EntryKind.CHILD_END, 5, EntryStatus.FAILED, name="kid-1", error=HEAVY)
+    story.add("/child", EntryKind.CHILD_END, 8, name="kid-1")
+    bar, mark = drawn(story).bars
+    assert (seconds(bar), bar.state) == ((2, 5), BarState.FAILED)
+    assert (seconds(mark), mark.kind, mark.state) == ((8, 8), BarKind.MARK, BarState.OK)
 
 
 def test_what_comes_from_outside_has_a_mark():
