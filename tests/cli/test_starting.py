@@ -39,7 +39,7 @@ def test_what_is_not_possible_is_refused_before_anybody_is_asked(claw, arguments
     assert why in claw("start", *arguments, code=2).stderr
 
 
-def test_the_owner_starts_what_the_command_names(commands, place):
+def test_the_owner_starts_what_the_command_names(claw, commands, place):
     """Two processes: a number below zero is no option, and the id alone is on stdout."""
     place.with_name("app.py").write_text(textwrap.dedent(APP))
     said = iter(range(100))
@@ -57,7 +57,7 @@ def test_the_owner_starts_what_the_command_names(commands, place):
         while "running" not in owner.out.read_text():
             assert owner.is_alive(), owner.err.read_text()
             time.sleep(0.01)
-        assert start("add", "40", "-1", "3", "--id", "sum", "--timeout", "60") == (0, "sum\n", "")
+        assert claw("start", "add", "40", "-1", "3", "--id", "sum").stdout == "sum\n"
         assert spawn("watch", "sum", "--timeout", "60").wait() == 0
         code, out, _ = start("add", "1", "--json")
         assert (code, json.loads(out)["done"]) == (0, "started")

@@ -3,6 +3,7 @@
 Each step is noted in a ledger that is none of the engine's: a file of the working directory.
 """
 
+import itertools
 import os
 from pathlib import Path
 
@@ -56,7 +57,13 @@ async def hang(id: str) -> None:
     await trio.sleep(600)
 
 
-workflows = [walk, approve, stubborn]
+@workflow
+async def receive(ctx: Context, id: str) -> None:
+    """Take one step."""
+    await ctx.run(step, id, 0)
+
+
+workflows = [walk, approve, stubborn, receive]
 BY_NAME = {one.name: one for one in workflows}
 
 
@@ -96,3 +103,19 @@ async def answer_all(runtime: Runtime) -> None:
             if after is None:
                 break
     print("all are answered", flush=True)
+
+
+async def flat_out(runtime: Runtime) -> None:
+    """Start workflows as fast as they are accepted, and note each that was, when it was."""
+    numbers = itertools.count()
+
+    async def start_all() -> None:
+        for number in numbers:
+            id = f"receive-{number:06}"
+            await runtime.start(receive, id, id=id)
+            note(f"accepted {id}")
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(start_all)
+        print("all are begun", flush=True)

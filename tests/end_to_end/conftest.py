@@ -92,11 +92,11 @@ class Site:
         """Count the workflows of each status, page after page."""
         return Counter(str(one["status"]) for one in self.all())
 
-    def all(self, limit: int = 1_000) -> Iterator[dict[str, object]]:
+    def all(self, limit: int = 1_000, *arguments: str) -> Iterator[dict[str, object]]:
         """Read all workflows, page after page, as the command says how."""
         more = ()
         while True:
-            process = self.spawn("list", "--json", "--limit", limit, *more)
+            process = self.spawn("list", "--json", "--limit", limit, *arguments, *more)
             assert process.wait() == 0, process.err.read_text()
             yield from map(json.loads, process.out.read_text().splitlines())
             told = process.err.read_text()

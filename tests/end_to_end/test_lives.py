@@ -81,6 +81,7 @@ def test_many_workflows_are_all_there_after_a_restart_and_all_end(site, count):
     assert listed == Counter(ids)
 
     owner = site.run(serve="answer_all")
+    site.until(lambda: site.ledger().total() == 2 * count, "at their last step", owner)
     site.until(lambda: site.statuses() == {"completed": count}, "completed", owner)
     site.stop(owner)
     assert site.ledger() == Counter(f"{id} {number}" for id in ids for number in (0, 1))
