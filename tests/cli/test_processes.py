@@ -129,12 +129,16 @@ def test_run_recovers_obeys_other_processes_and_stops_on_a_signal(claw, place, n
         assert (code, out) == (1, "")
         assert err.splitlines()[-1].startswith(f"claw: {place} is owned by pid {owner.pid} on ")
         assert claw("value", "paused").stdout == "asked  true\n"
+        assert json.loads(claw("show", "waiting", "--json").stdout)["result"] is True
+        pruned = claw("prune", "--older-than", "0s", "--name", "approve", "--json").stdout
+        assert '"id": "waiting", "done": "pruned"' in pruned
+        assert "its history was pruned" in claw("show", "waiting", code=3).stderr
+        assert claw("show", "paused")
         owner.send_signal(number)
         code, out, err = end(owner)
     assert (code, out) == (0, "")
     assert err.splitlines()[-1] == "claw: claw.db is closed"
     assert "Traceback" not in err
-    assert json.loads(claw("show", "waiting", "--json").stdout)["result"] is True
 
 
 def test_run_without_a_database_says_that_nothing_is_kept(place, monkeypatch):
