@@ -248,3 +248,25 @@ def test_a_time_is_said_as_in_the_calendar(seconds, years):
     at = seconds + years * 31_556_952
     expected = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert str(errors.NotFoundError("workflow", "a", at)).endswith(expected)
+
+
+def rows_of_troubleshooting():
+    """Yield what the page for those in trouble says of each error: its name and its words."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    _, _, table = page.partition("## Every error")
+    return re.findall(r"^\| `(\w+)` \| (.*?) \| .*\|$", table, re.MULTILINE)
+
+
+def test_every_error_can_be_looked_up_by_who_is_in_trouble():
+    """Once each: nobody should have to read the source to know what to do."""
+    assert sorted(name for name, _ in rows_of_troubleshooting()) == sorted(errors.__all__)
+
+
+@pytest.mark.parametrize(("name", "words"), rows_of_troubleshooting())
+def test_what_is_looked_up_is_what_the_error_says(name, words):
+    """Word for word, but for names and figures (and for errors without words of their own)."""
+    if words.startswith("*"):
+        return
+    pattern = ".*".join(re.escape(part) for part in words.split("…"))
+    said = [str(error) for error, _ in EXAMPLES if type(error).__name__ == name]
+    assert any(re.search(pattern, message) for message in said)
