@@ -7,7 +7,7 @@ serialises writes to SQLite or memory; a supervisor respawns actors from their c
 The map of the library:
 
 - ``definitions``: ``@workflow`` and ``@task``, what an author declares. ``task_context``: where
-  the code that runs stands; ``task_info``.
+  the code that runs stands; ``task_info``. ``log_context``: what a log record is about.
 - ``_runtime``: what runs them; ``open_runtime``, ``Runtime``, ``Context``.
 - ``storage``: what keeps them; ``SQLiteStorage``, ``MemoryStorage``, ``open_storage``.
 - ``actors``: actors and their supervision, useful by themselves; ``open_supervisor``, ``Actor``.
@@ -74,6 +74,7 @@ from .errors import RetryAfter as RetryAfter
 from .errors import RollbackFailedError as RollbackFailedError
 from .errors import TaskFailedError as TaskFailedError
 from .errors import WorkflowFailure as WorkflowFailure
+from .log_context import WorkflowLogFilter as WorkflowLogFilter
 from .storage.backend import Backend as Backend
 from .storage.backups import BackupReport as BackupReport
 from .storage.backups import ExaminationReport as ExaminationReport
@@ -149,6 +150,7 @@ __all__ = [
     "WorkflowFailure",
     "WorkflowFilter",
     "WorkflowHandle",
+    "WorkflowLogFilter",
     "WorkflowPage",
     "WorkflowState",
     "actors",

@@ -69,7 +69,8 @@ class Room:
 
 
 NOTHING: set[str] = set()
-INNER = {"errors", "_core", "task_context", "definitions", "actors", "storage", "_runtime"}
+INNER = {"errors", "_core", "task_context", "log_context", "definitions", "actors", "storage"}
+INNER |= {"_runtime"}
 TRIO = {"attrs", "outcome", "trio"}  # outcome is part of Trio's API and comes with it
 
 MAP = {
@@ -77,6 +78,7 @@ MAP = {
     "errors": Room(NOTHING, NOTHING, types_of={"_core"}, pure=True),
     "_core": Room({"errors"}, {"attrs"}, pure=True),
     "task_context": Room({"_core", "errors"}, {"attrs"}),
+    "log_context": Room({"task_context"}, {"attrs"}),
     # A workflow is declared as a function of a context, so its type has to be named.
     "definitions": Room({"_core", "errors", "task_context"}, {"attrs"}, types_of={"_runtime"}),
     "actors": Room({"_core", "errors"}, TRIO),

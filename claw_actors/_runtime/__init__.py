@@ -11,7 +11,7 @@ In the order in which one meets them, from the outside in:
 - Who is in memory. ``cells``: all of them; ``cell``: what survives an incarnation's death;
   ``lives``: how the next one begins; ``crashes``: respawn or quarantine. ``recovery``: what comes
   back at start; ``idling``: who leaves; ``wakes``: when those who left are due; ``timers``: the
-  one who watches deadlines.
+  one who watches deadlines. ``subjects``: how the log names an instance.
 - One life of one instance. ``incarnation``: from checkpoint to end; ``driver``: runs the author's
   code, and refuses foreign awaits; ``rollback``, ``closing``, ``continuing``: what the end of the
   function brings about. ``rest``, ``leaving``: how it leaves memory, and how it is stopped.

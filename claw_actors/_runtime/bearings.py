@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import random
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from .._core.identity import derive_seed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
     from .attempts import Attempts
     from .births import Births
     from .continuing import NextRun
@@ -25,9 +27,18 @@ __all__ = ["Bearings", "Surroundings"]
 class _ReplaySilentLogger(logging.LoggerAdapter[logging.Logger]):
     """Says nothing while the past is replayed, when everything has been said before."""
 
-    def __init__(self, logger: logging.Logger, bearings: Bearings) -> None:
-        super().__init__(logger, {"workflow_id": bearings.workflow_id})
+    def __init__(
+        self, logger: logging.Logger, bearings: Bearings, about: Mapping[str, object]
+    ) -> None:
+        super().__init__(logger, about)
         self._bearings = bearings
+
+    def process(
+        self, msg: object, kwargs: MutableMapping[str, Any]
+    ) -> tuple[object, MutableMapping[str, Any]]:
+        """Say whose record it is, and keep what else is said of it."""
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name is logging's
         return not self._bearings.is_replaying and super().isEnabledFor(level)
@@ -111,7 +122,8 @@ class Bearings:
         What is said after the last checkpoint before a restart may be said twice, never not at all.
         """
         if self._log is None:
-            self._log = _ReplaySilentLogger(logging.getLogger("claw_actors.workflow"), self)
+            logger = logging.getLogger("claw_actors.workflow")
+            self._log = _ReplaySilentLogger(logger, self, self._sequencer.about)
         return self._log
 
     def now(self) -> float:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ..definitions import Workflow
+    from ..log_context import Subject
     from ..storage.records import Loaded
     from .rest import Left, Rest
     from .sequencer import Sequencer
@@ -44,6 +45,7 @@ class Cell:
 
     Attributes:
         pk, id, life: the instance, and the life it was last known to have.
+        subject: what the log says that it is about.
         workflow: its code.
         activation: what the next incarnation starts from, if that is loaded already.
         due_by: the deadline that it was brought back for, in POSIX seconds: it has fallen due,
@@ -61,6 +63,7 @@ class Cell:
     pk: int
     id: str
     life: int
+    subject: Subject
     workflow: Workflow[..., object]
     activation: Loaded | None
     restarts: tuple[float, ...]

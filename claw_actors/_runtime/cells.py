@@ -22,6 +22,7 @@ from .changes import Changes
 from .crashes import Crashes
 from .idling import Idling
 from .lives import Lives
+from .subjects import subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -170,7 +171,10 @@ class Cells:
         """
         assert row.id is not None
         workflow = self._registry.find(row.name, row.version)
-        cell = Cell(row.pk, row.id, row.life, workflow, loaded, row.restarts, due_by=due_by)
+        cell = Cell(
+            *(row.pk, row.id, row.life, subject_of(row), workflow, loaded, row.restarts),
+            due_by=due_by,
+        )
         if (there := self._cells.get(row.id)) is not None:
             if there.pk != row.pk:  # a namesake, which was deleted and has yet to leave
                 there.look_again = True

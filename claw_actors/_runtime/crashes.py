@@ -70,15 +70,18 @@ class Crashes:
         error = exit.error.__cause__ if failed_for_good else exit.error
         assert error is not None
         self._counts.crashes += 1
+        about = cell.subject.extra
         verdict = decide_restart(cell.workflow.restart, cell.restarts, now)
         reason = _brief(str(describe(error)))
         if failed_for_good or isinstance(verdict, Quarantine):
             event, due_at = Event.QUARANTINE, None
             self._counts.quarantined += 1
-            _log.error("workflow %s: quarantined: %s", cell.id, reason, exc_info=error)
+            _log.error("workflow %s: quarantined: %s", cell.id, reason, exc_info=error, extra=about)
         else:
             event, due_at = Event.CRASH, verdict.due_at
-            _log.warning("workflow %s: crashed, will be respawned", cell.id, exc_info=error)
+            _log.warning(
+                "workflow %s: crashed, will be respawned", cell.id, exc_info=error, extra=about
+            )
         change = RowChange(
             status=apply(Status.RUNNING, event),
             reason=reason,
@@ -90,7 +93,9 @@ class Crashes:
             write = Advance(cell.pk, cell.id, cell.life, change=change)
             await self._storage.submit(write, patient=True)
         except ClawError as refusal:
-            _log.error("workflow %s: its crash could not be stored: %s", cell.id, refusal)
+            _log.error(
+                "workflow %s: its crash could not be stored: %s", cell.id, refusal, extra=about
+            )
             return GiveUp()
         cell.restarts = verdict.restarts
         cell.sign_of_life.set()

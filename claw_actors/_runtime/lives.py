@@ -16,6 +16,7 @@ import trio
 from .._core.lifecycle import Status
 from .._core.replay import read_past
 from ..errors import ClawError
+from ..log_context import speaking_of
 from ..storage.operations import Claim, Claimed, Result, Trim, Trimmed
 from ..storage.records import Loaded
 from .attempts import Attempts, TaskCounts
@@ -24,6 +25,7 @@ from .inbox import MessageCounts
 from .incarnation import Incarnation
 from .long_running import LongRunning
 from .sequencer import Sequencer
+from .subjects import subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +83,9 @@ class Lives:
         """One incarnation after the other, as long as each continues as a new run."""
         loaded, cell.activation = cell.activation, None
         while loaded := loaded or await self._claim(cell):
-            continued = await self._live(cell, loaded)
+            cell.subject = subject_of(loaded.row)
+            with speaking_of(cell.subject):
+                continued = await self._live(cell, loaded)
             if continued is None or cell.stopping:
                 return
             cell.life, loaded = continued.life, None
@@ -126,6 +130,7 @@ class Lives:
 
     async def _claim(self, cell: Cell) -> Loaded | None:
         """Take the next life, and read what it starts from."""
+        about = cell.subject.extra
         try:
             await self._storage.fence(cell.pk, cell.life + 1)
             claim = Claim(((cell.pk, cell.life),), self._environment.wall(), counted=False)
@@ -134,12 +139,17 @@ class Lives:
                 return None  # deleted, or taken on by somebody else
             found = await self._storage.read(self._storage.backend.load, [cell.pk])
         except ClawError as error:
-            _log.error("workflow %s: cannot be brought back now: %s", cell.id, error)
+            _log.error("workflow %s: cannot be brought back now: %s", cell.id, error, extra=about)
             return None
         for loaded in found:
             if isinstance(loaded, Loaded):
                 return loaded
-            _log.error("workflow %s: cannot be read, and is left as it is: %s", cell.id, loaded)
+            _log.error(
+                "workflow %s: cannot be read, and is left as it is: %s",
+                cell.id,
+                loaded,
+                extra=about,
+            )
         return None
 
     def _prepare(self, cell: Cell, loaded: Loaded) -> tuple[Incarnation, NextRun]:

@@ -26,6 +26,7 @@ from .._core.restart import RecoveryVerdict, decide_recovery
 from ..errors import ClawError, NotFoundError, UnknownWorkflowError
 from ..storage.operations import Advance, Claim, Claimed
 from ..storage.records import Loaded, RowChange, WakeTime, WorkflowRow
+from .subjects import subject_of
 from .wakes import Wakes
 
 if TYPE_CHECKING:
@@ -218,14 +219,19 @@ class Recovery:
         try:
             workflow = self._registry.find(row.name, row.version)
         except UnknownWorkflowError as error:
-            _log.error("workflow %s: left as it is: %s", row.id, error)
+            _log.error("workflow %s: left as it is: %s", row.id, error, extra=subject_of(row).extra)
             tally.unknown.append(row.id)
             self._set_aside.add(row.pk)
             return False
         if row.status is Status.PENDING and row.wake_at is not None and row.wake_at > now:
             respawn = functools.partial(self.request, row.id)
             self._timers.at(row.wake_at, respawn, length=workflow.restart.maximum)
-            _log.info("workflow %s: its respawn is due in %.1f s", row.id, row.wake_at - now)
+            _log.info(
+                "workflow %s: its respawn is due in %.1f s",
+                row.id,
+                row.wake_at - now,
+                extra=subject_of(row).extra,
+            )
             tally.delayed.append(row.id)
             self._set_aside.add(row.pk)
             return False
@@ -236,7 +242,7 @@ class Recovery:
         reason = f"recovered {row.recoveries} times after the process died, without progress"
         change = RowChange(status=apply(row.status, Event.QUARANTINE), reason=reason, wake_at=None)
         await self._storage.submit(Advance(row.pk, row.id, row.life, change=change))
-        _log.error("workflow %s: quarantined: %s", row.id, reason)
+        _log.error("workflow %s: quarantined: %s", row.id, reason, extra=subject_of(row).extra)
         tally.quarantined.append(row.id)
 
     # -- reviving -------------------------------------------------------------------------------------
@@ -314,6 +320,7 @@ class Recovery:
             row.version,
             len(loaded.entries) - 1,
             row.life,
+            extra=subject_of(row).extra,
         )
         return self._cells.activate(row, loaded, due_by=due_by)
 
@@ -375,7 +382,7 @@ class Recovery:
         try:
             self._cells.check_code(row)
         except UnknownWorkflowError as error:
-            _log.error("workflow %s: left as it is: %s", row.id, error)
+            _log.error("workflow %s: left as it is: %s", row.id, error, extra=subject_of(row).extra)
             return False
         return True
 

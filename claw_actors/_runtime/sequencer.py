@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import outcome
@@ -45,6 +45,7 @@ from .leaving import Leaving
 from .operation import Operation
 from .operations import Operations
 from .rest import Rest
+from .subjects import subject_of
 from .turns import Turns
 from .upcoming import Upcoming
 from .waiting import Waiting
@@ -120,6 +121,8 @@ class Sequencer:
         # Task bodies that run, or wait for their next attempt.
         self.bodies: int = 0
         self._max_journal_entries = max_journal_entries
+        # For the log: the storage actor calls this, too, in its own Trio task.
+        self.about: Mapping[str, object] = subject_of(row).extra
         self._on_progress = on_progress
         storage.listen(row.pk, self)
 
@@ -147,7 +150,7 @@ class Sequencer:
             self.pump_for(None)
         except Exception as error:
             # A defect here must not end the storage actor, which serves everybody.
-            _log.exception("workflow %s: the sequencer failed", self.id)
+            _log.exception("workflow %s: the sequencer failed", self.id, extra=self.about)
             failure = ClawError(f"the sequencer failed: {error!r}")
             failure.__cause__ = error
             self.leaving.fail(failure)
@@ -290,6 +293,7 @@ class Sequencer:
                 self.id,
                 entry.n,
                 self._max_journal_entries,
+                extra=self.about,
             )
         self._on_progress()
         if entry.kind in OUTSIDE:

@@ -203,7 +203,11 @@ class ControlServer:
         except ClawError as error:
             return {"failed": cast("Plain", error_to_plain(error))}
         except Exception as error:
-            _log.exception("a request from another process could not be done: %r", request)
+            _log.exception(
+                "a request from another process could not be done: %r",
+                request,
+                extra={"workflow_id": request.id},
+            )
             name = type(request).__name__.lower()
             unknown = RequestOutcomeUnknownError(name, request.id, f"its owner failed: {error!r}")
             return {"failed": cast("Plain", error_to_plain(unknown))}
