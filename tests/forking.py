@@ -16,8 +16,9 @@ import signal
 import sys
 import time
 import traceback
+import urllib.parse  # noqa: F401 -- imported late, perhaps by a user who may not read it
 
-import sqlite_utils  # noqa: F401 -- imported late, perhaps by a user who may not read it
+import sqlite_utils  # noqa: F401 -- the same
 import trio
 
 from claw_actors.cli import main

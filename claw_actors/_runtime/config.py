@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from .._core.bounds import at_least, yes_or_no
+from ..errors import InvalidInputError
 from ..storage.codec import MAX_PAYLOAD_BYTES
 
 __all__ = ["Retention", "RuntimeConfig"]
@@ -46,6 +49,11 @@ class Retention:
     def is_off(self) -> bool:
         """Whether there is nothing to do."""
         return self.older_than is None and self.keep is None and self.remember_ids is None
+
+
+def _is_retention(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, Retention):
+        raise InvalidInputError(attribute.name, value, "a Retention")
 
 
 @attrs.frozen(kw_only=True)
@@ -99,4 +107,4 @@ class RuntimeConfig:
     crash_window: float = attrs.field(default=10.0, validator=at_least(0))
     crash_pause: float = attrs.field(default=5.0, validator=at_least(0))
     control: bool = attrs.field(default=True, validator=yes_or_no)
-    retention: Retention = attrs.field(factory=Retention)
+    retention: Retention = attrs.field(factory=Retention, validator=_is_retention)

@@ -31,8 +31,11 @@ def test_status_and_name_narrow_it(claw, claw_json):
         claw_json("prune", "--keep", "0", "--status", "failed", "--name", "nobody")[-1]["pruned"]
         == 0
     )
-    lines = claw_json("prune", "--keep", "0", "--status", "failed")
+    lines = claw_json("prune", "--keep", "0", "--status", "failed", "--dry-run")
     assert [line["id"] for line in lines[:-1]] == ["failed"]
+    assert claw("prune", "--keep", "0", "--status", "failed").stdout.startswith(
+        "1 workflows pruned"
+    )
 
 
 @pytest.mark.parametrize(

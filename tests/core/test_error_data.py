@@ -16,6 +16,7 @@ from claw_actors._core.supervision.policy import ChildCrash
 SAMPLES = [
     errors.ClawError("plain"),
     errors.NotFoundError("workflow", "a"),
+    errors.NotFoundError("workflow", "a", pruned_at=1.5),
     errors.DuplicateKeyError("a", ["workflow", "arguments"]),
     errors.StaleWriteError("a", "revision", 1, 2),
     errors.SerializationError("argument 'x'", "int", "expected int"),
@@ -59,7 +60,11 @@ def test_private_attributes_stay_where_they_are():
     data = error_to_plain(error)
     assert "_secret" not in data["attributes"]
     data["attributes"]["__class__"] = "x"
-    assert vars(plain_to_error(data)) == {"kind": "workflow", "id": "a"}
+    assert vars(plain_to_error(data)) == {
+        "kind": "workflow",
+        "id": "a",
+        "pruned_at": None,
+    }
 
 
 @pytest.mark.parametrize(

@@ -289,9 +289,11 @@ async def large(ctx: Context, data: str) -> str:
     return data
 
 
-async def test_the_file_gets_smaller_while_it_is_open(tmp_path, monkeypatch):
+@pytest.mark.parametrize("giving_s", [0.0, 60.0])
+async def test_the_file_gets_smaller_while_it_is_open(tmp_path, monkeypatch, giving_s):
     """Space is given back step by step, and the next idle moment makes the file shorter."""
-    monkeypatch.setattr(pruning, "GIVING_S", 0.0)
+    monkeypatch.setattr(pruning, "GIVING_S", giving_s)
+    monkeypatch.setattr(pruning, "PAGES", 100)
     path = tmp_path / "workflows.db"
     async with open_runtime(path, workflows=[large]) as runtime:
         for number in range(30):

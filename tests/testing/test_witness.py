@@ -64,6 +64,7 @@ def test_a_disk_shows_values_and_dead_letters_until_it_dies(disk: FakeDisk) -> N
     )
     surviving = disk.surviving()
     surviving.open()
+    assert disk.read_journal("w", (0, 0), 9) == surviving.read_journal("w", (0, 0), 9)
     found = [read(disk) for read in reads]
     assert found == [b"1", [StoredValue("k", b"1", 0.0)], [attrs.evolve(letter, seq=1)]]
     assert [read(surviving) for read in reads] == found

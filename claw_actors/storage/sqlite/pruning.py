@@ -75,8 +75,9 @@ def list_ended(connection: sqlite3.Connection, before_pk: int, limit: int) -> En
     found = connection.execute(_SELECT_WINDOW, (before_pk, limit)).fetchall()
     items: list[Ended] = []
     for pk, id, name, status, at, on_close, parent_op, parent_run_key, run_key in found:
-        ended = id is not None and status in ("completed", "failed", "cancelled")
-        if ended and not is_bound(on_close, parent_op, parent_run_key):
+        if id is None or status not in ("completed", "failed", "cancelled"):
+            continue
+        if not is_bound(on_close, parent_op, parent_run_key):
             latest = _latest(connection, pk, run_key, at)
             items.append(Ended(pk, id, name, Status(status), latest))
     more = len(found) == limit
