@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 import trio
-import trio.lowlevel
 
 from .._core.lifecycle import TERMINAL, Status
 from ..errors import ClawError
@@ -72,5 +71,6 @@ class Retainer:
 
     async def _forget(self, pruned_before: float) -> None:
         operation = Forget(pruned_before)
-        while cast("Forgotten", await self._actor.submit(operation)).count == operation.limit:
-            await trio.lowlevel.checkpoint()
+        more = True
+        while more:
+            more = cast("Forgotten", await self._actor.submit(operation)).count == operation.limit

@@ -85,7 +85,7 @@ class Runtime(Correspondence):
         self._registry = registry
         self._storage = Storage(actor, codec, environment.wall)
         self._lifecycle = Lifecycle(actor, self._storage, cells, codec, environment)
-        self.pruner = Pruner(actor, cells, environment.wall, gentle=True)
+        self.pruner: Pruner = Pruner(actor, cells, environment.wall, gentle=True)
         self.recovery_report: RecoveryReport = RecoveryReport()
         self._closed = trio.Event()
 

@@ -118,7 +118,8 @@ def _fields(record: attrs.AttrsInstance) -> Line:
     return {name: getattr(record, name) for name in _names(type(record))}
 
 
-async def find(client: Client, query: WorkflowFilter) -> AsyncIterator[WorkflowState]:
+# A generator that holds nothing: nobody has to close it.
+async def find(client: Client, query: WorkflowFilter) -> AsyncIterator[WorkflowState]:  # noqa: ASYNC900
     """Yield all workflows that match, newest first, with input and result."""
     query = attrs.evolve(query, limit=PAGE, include_payloads=True)
     while True:
@@ -130,7 +131,8 @@ async def find(client: Client, query: WorkflowFilter) -> AsyncIterator[WorkflowS
         query = attrs.evolve(query, after=page.next_after)
 
 
-async def read_history(client: Client, id: str) -> AsyncIterator[HistoryEntry]:
+# A generator that holds nothing: nobody has to close it.
+async def read_history(client: Client, id: str) -> AsyncIterator[HistoryEntry]:  # noqa: ASYNC900
     """Yield the journal of a workflow, read page by page."""
     last: HistoryEntry | None = None
     while page := await client.history(id, after=last):
@@ -138,7 +140,8 @@ async def read_history(client: Client, id: str) -> AsyncIterator[HistoryEntry]:
             yield last
 
 
-async def _letters(client: Client, id: str) -> AsyncIterator[DeadMessage]:
+# A generator that holds nothing: nobody has to close it.
+async def _letters(client: Client, id: str) -> AsyncIterator[DeadMessage]:  # noqa: ASYNC900
     after = 0
     while page := await client.dead_letters(id, after=after, limit=LETTERS):
         for letter in page:

@@ -83,15 +83,17 @@ class HistoryPrunedError(DuplicateKeyError):
         pruned_at: float,
         differs: Sequence[str] = (),
     ) -> None:
-        super().__init__(id, differs)
         what = f", but not with the same {' and '.join(differs)}" if differs else ""
-        message = (
+        # Not its base's: the id is free of any workflow, which that one would say exists.
+        ClawError.__init__(
+            self,
             f"a workflow with the id {id!r} ended at {_utc(ended_at)} ({status}){what}, and its"
             f" history was pruned at {_utc(pruned_at)}; use another id, or"
-            " on_existing='replace_closed' to run it again"
+            " on_existing='replace_closed' to run it again",
         )
-        self.args = (message,)
-        self.status = str(status)
+        self.id = id
+        self.differs: tuple[str, ...] = tuple(differs)
+        self.status: str = str(status)
         self.ended_at = ended_at
         self.pruned_at = pruned_at
 
