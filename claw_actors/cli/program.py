@@ -14,11 +14,13 @@ from .output import printable, tell
 
 __all__ = ["ROOMS", "main", "program"]
 
-ROOMS: Final = {
+ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "looking": ("list", "show", "tasks", "value", "watch"),
     "acting": ("send", "cancel", "pause", "resume", "terminate", "retry", "fork", "delete"),
     "starting": ("start",),
     "copying": ("backup", "restore"),
+    "counting": ("stats",),
+    "demonstrating": ("demo",),
     "examining": ("doctor",),
     "exporting": ("export",),
     "pruning": ("prune",),

@@ -33,6 +33,8 @@ DONE = [
     ("restore", "claw.db", "--db", "new.db"),
     ("doctor", "--storage-only", *DB),
     ("export", *DB),
+    ("stats", *DB),
+    ("prune", "--keep", "0", *DB),
 ]
 
 FAILED = [
@@ -54,6 +56,9 @@ FAILED = [
     (1, ("restore", "claw.db", *DB)),
     (1, ("doctor", "--db", "missing.db")),
     (3, ("export", "nobody", *DB)),
+    (1, ("stats", "--db", "missing.db")),
+    (2, ("prune", *DB)),
+    (2, ("demo", "--keep", ".")),
     (2, ("run", "nothing:here", *DB)),
     (2, ("dance",)),
 ]
