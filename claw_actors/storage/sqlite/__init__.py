@@ -4,7 +4,8 @@
 - ``session``: what is held between open and close, and the order of opening.
 - ``files``, ``lock``, ``watermark``: the files around the database.
 - ``inspection``: what is refused before anything is changed.
-- ``connection``, ``schema``, ``statements``: SQLite's settings, the tables, the SQL.
+- ``connection``, ``schema``, ``statements``: SQLite's settings, the tables, the SQL. ``library``:
+  what is wrong with some of its versions.
 - ``rows``: records as rows, with their checksums.
 - ``writer``, ``transaction``: one group, one commit. What it does to which tables: ``workflows``,
   ``journal``, ``family`` (children), ``belongings`` (values and dead letters), ``deletion``,

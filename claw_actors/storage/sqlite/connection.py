@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from ...errors import StorageUnavailableError
 from .files import Place
+from .library import loses_spilled_commits
 
 __all__ = ["Durability", "open_plain", "open_reading", "open_writing", "refuse_old_sqlite"]
 
@@ -105,6 +106,8 @@ def open_writing(place: Place, durability: Durability, *, new: bool) -> sqlite3.
                 place.path, f"SQLite does not take journal_mode = WAL: it stays {mode!r}"
             )
         _set(connection, place, "synchronous", _SYNCHRONOUS[durability])
+        if loses_spilled_commits(sqlite3.sqlite_version_info):
+            _set(connection, place, "cache_spill", 0)
         for name, value in (*_SETTINGS.items(), ("journal_size_limit", WAL_LIMIT_BYTES)):
             _set(connection, place, name, value)
     except BaseException:
