@@ -5,11 +5,12 @@ It uses what any program could: ``open_client``, ``open_runtime``, ``back_up``, 
 
 - ``program``: the command ``claw`` itself, and what errors become. ``exits``: the exit codes.
 - ``desk``: what the commands share: which database, and how to answer.
-- ``looking``, ``acting``, ``copying``, ``examining``, ``exporting``, ``pruning``, ``counting``,
-  ``demonstrating``, ``running``: the commands. ``exits``: their exit codes. ``ids``: what a shell completes. ``filters``: which workflows are
-  meant. ``targets``: what ``claw run`` imports. ``archive``: the records of an export.
-- ``starting``: ``claw start``. ``parameters``: JSON and labels, given as text.
-- ``output``: JSON lines, tables, times. ``destination``: a file, or stdout.
+- ``looking``, ``acting``, ``starting``, ``copying``, ``examining``, ``exporting``, ``pruning``,
+  ``counting``, ``demonstrating``, ``running``: the commands.
+- ``ids``: what a shell completes. ``filters``: which workflows are meant. ``parameters``: JSON and
+  labels, given as text. ``targets``: what ``claw run`` imports. ``archive``: the records of an export.
+- ``output``: JSON lines, tables, times. ``log_lines``: the log of ``claw run``. ``destination``: a
+  file, or stdout.
 """
 
 from .program import main as main

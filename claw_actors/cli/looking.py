@@ -138,6 +138,7 @@ def value(desk: Desk, *, id: str, key: str | None) -> None:
         if desk.as_json:
             print_json({"key": name, "value": one})
         else:
+            text = printable(text)  # JSON escapes not all that a terminal obeys
             click.echo(text if key is not None else f"{printable(name)}  {text}")
 
 

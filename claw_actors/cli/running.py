@@ -5,28 +5,30 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 import click
 import trio
 
 from .. import Config, RecoveryReport, Runtime, open_runtime, stop_on_signals
-from ..errors import RuntimeClosedError
+from ..errors import ClawError, RuntimeClosedError
 from .desk import answer_option, place_options, settings
-from .exits import Exit
+from .exits import Exit, exit_code
+from .log_lines import DEFAULT_LEVEL, logging_to_stderr
 from .output import plain, print_json, printable, tell
-from .targets import AnyWorkflow, Service, find_service, find_workflows, in_one_line
+from .targets import AnyWorkflow, LoadError, Service, find_service, find_workflows, in_one_line
 
 __all__ = ["COMMANDS"]
 
 _log = logging.getLogger("claw_actors.cli")
 
-LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+Say: TypeAlias = Callable[[str], None]
+"""Says something to whoever watches the program, beside what is printed."""
 
 MOST_NAMED: Final = 20
 """Of more workflows, people want to know how many."""
@@ -41,10 +43,14 @@ MOST_NAMED: Final = 20
 )
 @click.option(
     "--log-level",
-    default="INFO",
-    show_default=True,
+    show_default=DEFAULT_LEVEL,
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
-    help="What is logged on stderr.",
+    help="From which level on is logged, on stderr.",
+)
+@click.option(
+    "--log-json",
+    is_flag=True,
+    help="Log JSON, one object a line; also if MODULE sets up logging in another way.",
 )
 @place_options
 @answer_option
@@ -52,7 +58,8 @@ def run(
     *,
     target: str,
     serve: str | None,
-    log_level: str,
+    log_level: str | None,
+    log_json: bool,
     db: str | None,
     config: str | None,
     as_json: bool,
@@ -66,23 +73,47 @@ def run(
     The first signal gives running tasks the grace to end and be recorded; the second skips what is
     left of it. Whatever is unfinished goes on at the next start.
     """
-    chosen = settings(db, config)
-    logging.basicConfig(level=log_level.upper(), format=LOG_FORMAT)
-    sys.path.insert(0, str(Path.cwd()))
-    workflows = find_workflows(target)
-    service = None if serve is None else find_service(serve)
-    if not trio.run(partial(_run, chosen, workflows, service, as_json=as_json)):
+    level = None if log_level is None else log_level.upper()
+    with logging_to_stderr(level, as_json=log_json) as imported, _told(as_records=log_json) as say:
+        chosen = settings(db, config)
+        sys.path.insert(0, str(Path.cwd()))
+        workflows = find_workflows(target)
+        service = None if serve is None else find_service(serve)
+        imported()
+        is_well = trio.run(partial(_run, chosen, workflows, service, say, as_json=as_json))
+    if not is_well:
         raise click.exceptions.Exit(Exit.FAILED)
 
 
+@contextmanager
+def _told(*, as_records: bool) -> Generator[Say]:
+    """Give the way of saying things; as records, errors go that way, too, with their exit codes."""
+    if not as_records:
+        yield lambda text: tell(f"claw: {text}")
+        return
+    try:
+        yield _log.info
+    except ClawError as error:
+        _log.error("%s", error)
+        raise click.exceptions.Exit(exit_code(error)) from error
+    except LoadError as error:
+        _log.error("%s", error.message, exc_info=error.__cause__)
+        raise click.exceptions.Exit(error.exit_code) from error
+
+
 async def _run(
-    config: Config, workflows: list[AnyWorkflow], service: Service | None, *, as_json: bool
+    config: Config,
+    workflows: list[AnyWorkflow],
+    service: Service | None,
+    say: Say,
+    *,
+    as_json: bool,
 ) -> bool:
     """Run until a signal comes, or the service fails; returns whether it did not."""
     storage = config.storage
     where = "memory" if storage.type == "memory" else storage.sqlite.path
     if storage.type == "memory":
-        tell("claw: workflows are kept in memory, and forgotten with this process")
+        say("workflows are kept in memory, and forgotten with this process")
     is_well = True
     with trio.CancelScope() as scope, _cancel_on_signals(scope):
         async with (
@@ -94,10 +125,10 @@ async def _run(
                 print_json({"storage": where, "recovery": plain(report)})
             else:
                 _show_recovered(where, report)
-            is_well = service is None or await _serve(service, runtime)
+            is_well = service is None or await _serve(service, runtime, say)
             if is_well:
                 await trio.sleep_forever()
-    tell(f"claw: {where} is closed")
+    say(f"{printable(where)} is closed")
     return is_well
 
 
@@ -121,7 +152,7 @@ def _cancel_on_signals(scope: trio.CancelScope) -> Generator[None]:
             signal.signal(number, handler)
 
 
-async def _serve(service: Service, runtime: Runtime) -> bool:
+async def _serve(service: Service, runtime: Runtime, say: Say) -> bool:
     """Call somebody's code beside the workflows; returns whether it did not fail."""
     try:
         await service(runtime)
@@ -129,13 +160,13 @@ async def _serve(service: Service, runtime: Runtime) -> bool:
         _log.debug("what was served came after the end", exc_info=True)
     except Exception as error:  # whatever it is, workflows that nobody starts are no service
         _log.exception("the service has failed")
-        tell(f"claw: the service has failed: {in_one_line(error)}")
+        say(f"the service has failed: {in_one_line(error)}")
         return False
     return True
 
 
 def _show_recovered(where: str, report: RecoveryReport) -> None:
-    click.echo(f"running {where}")
+    click.echo(f"running {printable(where)}")
     for kind, ids in attrs.asdict(report, recurse=False).items():
         if not ids:
             continue

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeAlias, cast
+from typing import IO, Any, TypeAlias, cast
 
 import click
 
@@ -15,7 +15,7 @@ from ..errors import DefinitionError
 from .exits import Exit
 from .output import printable, tell
 
-__all__ = ["AnyWorkflow", "Service", "find_service", "find_workflows", "in_one_line"]
+__all__ = ["AnyWorkflow", "LoadError", "Service", "find_service", "find_workflows", "in_one_line"]
 
 AnyWorkflow: TypeAlias = Workflow[..., object]
 
@@ -23,12 +23,22 @@ Service: TypeAlias = Callable[[Runtime], Awaitable[object]]
 """What runs beside the workflows."""
 
 
+class LoadError(click.ClickException):
+    """Somebody's code has raised when it was imported or called; its message is one line."""
+
+    exit_code = Exit.FAILED
+
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 -- as click calls it
+        """Say it as errors are said."""
+        tell(f"claw: {self.message}")
+
+
 def find_workflows(target: str) -> list[AnyWorkflow]:
     """Import what ``MODULE:NAME`` names: a workflow, some of them, or a function that returns them.
 
     Raises:
         DefinitionError: there is no such module or name, or it is something else.
-        click.exceptions.Exit: its code has raised; that was told.
+        LoadError: its code has raised.
     """
     return _workflows_of(target, _find(target))
 
@@ -38,7 +48,7 @@ def find_service(target: str) -> Service:
 
     Raises:
         DefinitionError: there is no such module or name, or it is something else.
-        click.exceptions.Exit: its code has raised; that was told.
+        LoadError: its code has raised.
     """
     found = _find(target)
     if not inspect.iscoroutinefunction(found):
@@ -55,7 +65,7 @@ def _find(target: str) -> object:
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and _is_of(error.name, module_name):
             raise DefinitionError(f"there is no module {error.name!r}") from error
-        raise _told(target, error) from error
+        raise _load_error(target, error) from error
     for part in name.split("."):
         if not hasattr(found, part):
             raise DefinitionError(f"there is no {name!r} in the module {module_name!r}")
@@ -73,7 +83,7 @@ def _workflows_of(target: str, found: object) -> list[AnyWorkflow]:
         try:
             found = found()
         except Exception as error:
-            raise _told(target, error) from error
+            raise _load_error(target, error) from error
     if isinstance(found, Workflow):
         return [cast("AnyWorkflow", found)]
     if isinstance(found, Iterable):
@@ -85,9 +95,8 @@ def _workflows_of(target: str, found: object) -> list[AnyWorkflow]:
     )
 
 
-def _told(target: str, error: Exception) -> click.exceptions.Exit:
-    tell(f"claw: {target} cannot be loaded: {in_one_line(error)}")
-    return click.exceptions.Exit(Exit.FAILED)
+def _load_error(target: str, error: Exception) -> LoadError:
+    return LoadError(f"{printable(target)} cannot be loaded: {in_one_line(error)}")
 
 
 def in_one_line(error: Exception) -> str:

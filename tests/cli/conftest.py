@@ -49,6 +49,7 @@ async def ship(ctx: Context, item: str) -> dict[str, int]:
 
 @workflow
 async def hoist(ctx: Context, item: str) -> int:
+    ctx.set_value("note", "\x9b31m\u202e\nred")
     return await ctx.run(lift, item)
 
 

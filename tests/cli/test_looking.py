@@ -234,3 +234,10 @@ def test_a_database_that_is_not_there_is_a_failure_and_is_not_made(claw, place):
     assert done.stderr.startswith(f"claw: storage {missing} is unavailable: ")
     assert len(done.stderr.splitlines()) == 1
     assert not missing.exists()
+
+
+def test_a_value_is_obeyed_by_no_terminal(claw):
+    """JSON escapes some of what a terminal obeys, and not all of it."""
+    text = '"\\x9b31m\\u202e\\nred"'
+    assert claw("value", "failed", "note").stdout == f"{text}\n"
+    assert claw("value", "failed").stdout == f"note  {text}\n"

@@ -143,17 +143,22 @@ def test_run_recovers_obeys_other_processes_and_stops_on_a_signal(claw, place, n
         code, out, err = end(owner)
     assert (code, out) == (0, "")
     assert err.splitlines()[-1] == "claw: claw.db is closed"
+    assert "Z INFO claw_actors.workflows [workflow=waiting run=1]: workflow waiting: compl" in err
     assert "Traceback" not in err
 
 
 def test_run_without_a_database_says_that_nothing_is_kept(place, monkeypatch):
-    """And for programs it prints what it recovered as JSON."""
+    """And for programs it prints what it recovered as JSON, and logs JSON and nothing else."""
     place.with_name("app.py").write_text(textwrap.dedent(APP))
     monkeypatch.delenv("CLAW_STORAGE_TYPE")
-    with running("app:approve", "--json", "--log-level", "warning") as owner:
+    with running("app:approve", "--json", "--log-json") as owner:
         opened = json.loads(owner.stdout.readline())
         owner.send_signal(signal.SIGTERM)
         code, _, err = end(owner)
     assert code == 0
     assert (opened["storage"], opened["recovery"]["recovered"]) == ("memory", [])
-    assert "forgotten with this process" in err
+    first, *logged, last = map(json.loads, err.splitlines())
+    assert first["message"] == "workflows are kept in memory, and forgotten with this process"
+    assert last["message"] == "memory is closed"
+    [stopped] = [one for one in logged if one["level"] == "WARNING"]
+    assert stopped["message"] == "SIGTERM: stopping; once more to stop at once"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import signal
 import sys
 import textwrap
@@ -70,8 +72,11 @@ def module(tmp_path, monkeypatch):
 def run(claw, module, monkeypatch):
     """Run `claw run`, which adds the working directory to the path of imports."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr("logging.basicConfig", lambda **options: None)
-    return lambda target, code, *options: claw("run", target, *options, code=code)
+
+    def run(target, code, *options):
+        return claw("run", target, "--log-level", "error", *options, code=code)
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -159,7 +164,8 @@ def test_a_service_starts_workflows_and_may_end_the_program(run, claw_json):
 def test_a_service_that_fails_ends_the_program(run, caplog):
     """One line says why, the log says how, and the code is that of a failure."""
     said = run("my_shop:both", 1, "--serve", "my_shop:fail")
-    told, closed = said.stderr.splitlines()
+    *logged, told, closed = said.stderr.splitlines()
+    assert logged[0].endswith("ERROR claw_actors.cli: the service has failed")
     assert told.startswith("claw: the service has failed: KeyError: 'no\\nqueue' (")
     assert told.endswith("my_shop.py, line 31)")
     assert closed == "claw: claw.db is closed"
@@ -170,6 +176,115 @@ def test_a_service_that_comes_after_the_end_has_not_failed(run):
     """Its clean-up may ask for something when the runtime is closing already."""
     said = run("my_shop:both", 0, "--serve", "my_shop:tidy")
     assert said.stderr == "claw: claw.db is closed\n"
+
+
+# -- the log ----------------------------------------------------------------------------------------
+
+
+def logged(said) -> list[dict[str, object]]:
+    """Read a log that is JSON and nothing else."""
+    return [json.loads(line) for line in said.stderr.splitlines()]
+
+
+def test_as_json_all_that_is_said_is_records(run):
+    """What is said to people otherwise is a record of the command line's own logger."""
+    said = run("my_shop:both", 0, "--serve", "my_shop:serve", "--log-json", "--log-level", "info")
+    records = logged(said)
+    assert all(
+        list(one)
+        == [
+            *("time", "level", "logger", "message"),
+            *("workflow", "run", "task", "attempt", "exception"),
+        ]
+        for one in records
+    )
+    last = records[-1]
+    assert (last["logger"], last["message"]) == ("claw_actors.cli", "claw.db is closed")
+    [ended] = [one for one in records if one["message"] == "workflow served: completed"]
+    assert (ended["logger"], ended["workflow"], ended["run"], ended["task"]) == (
+        *("claw_actors.workflows", "served", 1),
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "why", "trace"),
+    [
+        ("my_shop:three", 2, "there is no 'three' in the module 'my_shop'", None),
+        (
+            "my_shop:broken",
+            1,
+            "my_shop:broken cannot be loaded: RuntimeError: no\\nway (",
+            "no\nway",
+        ),
+    ],
+)
+def test_as_json_why_it_cannot_start_is_a_record(run, target, code, why, trace):
+    """The exit code is that of the text; and where somebody's code has raised there is a traceback."""
+    [failed] = logged(run(target, code, "--log-json"))
+    assert (failed["level"], failed["logger"]) == ("ERROR", "claw_actors.cli")
+    assert failed["message"].startswith(why)
+    assert (failed["exception"] is None) == (trace is None)
+    assert trace is None or failed["exception"].endswith(f"RuntimeError: {trace}")
+
+
+SETS_UP = """
+    import logging
+    import sys
+
+    from claw_actors import workflow
+
+    root = logging.getLogger()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("OWN %(message)s"))
+    logging.warning("said while it is imported")
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+
+    @workflow
+    async def one(ctx): ...
+
+    async def serve(runtime):
+        await runtime.start(one, id="served")
+        await runtime.result("served")
+        runtime.request_stop("enough is done")
+"""
+
+
+@pytest.fixture
+def own(module, tmp_path, monkeypatch, claw):
+    """Run a program that sets up logging when it is imported."""
+    (tmp_path / "my_logging_shop.py").write_text(textwrap.dedent(SETS_UP))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    serve = ("my_logging_shop:one", "--serve", "my_logging_shop:serve")
+    yield lambda *options: claw("run", *serve, *options)
+    sys.modules.pop("my_logging_shop")
+
+
+def test_a_program_that_sets_up_logging_is_left_to_it(own):
+    """Its handlers and its level stand, and there are no others."""
+    root = logging.getLogger()
+    before = list(root.handlers), root.level
+    *lines, closed = own().stderr.splitlines()
+    assert "OWN workflow served: completed" in lines
+    assert all(line.startswith("OWN ") for line in lines)
+    assert closed == "claw: claw.db is closed"
+    assert (root.handlers, root.level) == before
+
+
+def test_its_level_is_what_is_asked_for(own):
+    """An option that is given is heard."""
+    assert own("--log-level", "warning").stderr == "claw: claw.db is closed\n"
+
+
+def test_as_json_its_log_has_our_form_nevertheless(own):
+    """Also what it says while it is imported; and its own handlers are gone."""
+    messages = [one["message"] for one in logged(own("--log-json"))]
+    assert messages[0] == "said while it is imported"
+    assert "workflow served: completed" in messages
+
+
+# -- the end ----------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
