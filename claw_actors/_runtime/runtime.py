@@ -9,16 +9,11 @@ import attrs
 import trio
 
 from .._core.failures import ErrorRecord
-from .._core.identity import digest
 from .._core.lifecycle import OnExisting, Status
 from .._core.retention import Rule
 from ..actors import Supervisor
 from ..definitions import Workflow
 from ..errors import (
-    DuplicateKeyError,
-    HistoryPrunedError,
-    InvalidInputError,
-    InvalidTransitionError,
     NotFoundError,
     RuntimeClosedError,
     UnknownWorkflowError,
@@ -29,10 +24,8 @@ from ..errors import (
 from ..storage.actor import StorageActor
 from ..storage.client import Storage
 from ..storage.codec import Codec, decode_error
-from ..storage.model import WorkflowFilter, WorkflowPage, WorkflowState
-from ..storage.operations import Create, Created
-from ..storage.records import Loaded, StoredWorkflow
-from ..storage.translation import row_of, start_entry
+from ..storage.model import WorkflowFilter, WorkflowPage
+from ..storage.records import StoredWorkflow
 from ..storage.validation import check_id
 from .cells import Cells
 from .correspondence import Correspondence
@@ -43,6 +36,7 @@ from .pruning import OnPruned, Place, Pruner, PruneReport, Stepped, prune_all, r
 from .recovery import Recovery, RecoveryReport
 from .registry import Registry
 from .signatures import signature_of
+from .starting import Starter
 from .statistics import RuntimeStatistics
 
 if TYPE_CHECKING:
@@ -85,6 +79,7 @@ class Runtime(Correspondence):
         self._registry = registry
         self._storage = Storage(actor, codec, environment.wall)
         self._lifecycle = Lifecycle(actor, self._storage, cells, codec, environment)
+        self._starter = Starter(actor, cells, codec, environment, self.delete)
         self.pruner: Pruner = Pruner(actor, cells, environment.wall, gentle=True)
         self.recovery_report: RecoveryReport = RecoveryReport()
         self._closed = trio.Event()
@@ -138,26 +133,15 @@ class Runtime(Correspondence):
         """
         self._check_open()
         self._registry.check(workflow)
-        definition = cast("Workflow[..., R]", workflow)
-        signature = signature_of(definition.fn, definition.name, skip_first=True)
-        value = signature.encode_arguments(self._codec, args, {})
-        now = self._environment.wall()
-        state = WorkflowState(
-            id=self._environment.new_id() if id is None else id,
-            name=definition.name,
-            version=definition.version,
-            status=Status.RUNNING,
+        id, pk = await self._starter.start(
+            cast("Workflow[..., R]", workflow),
+            args,
+            id=id,
+            metadata=metadata,
             description=description,
-            metadata=dict(metadata or {}),
-            started_at=now,
+            on_existing=on_existing,
         )
-        if on_existing not in ("attach", "raise", "replace_closed"):
-            raise InvalidInputError("on_existing", on_existing, "attach, raise or replace_closed")
-        again = on_existing == "replace_closed"
-        while (pk := await self._create(state, value, now, again)) is None:
-            if (pk := await self._meet_existing(state, value, on_existing)) is not None:
-                break
-        return WorkflowHandle(self, state.id, pk)
+        return WorkflowHandle(self, id, pk)
 
     async def start_by_name(
         self,
@@ -196,66 +180,6 @@ class Runtime(Correspondence):
             description=description,
             on_existing=on_existing,
         )
-
-    async def _create(
-        self, state: WorkflowState, value: bytes, now: float, again: bool
-    ) -> int | None:
-        """Create it, and bring it to life; ``None`` if the id is taken.
-
-        Raises:
-            HistoryPrunedError: it was taken once, and ``again`` is not said.
-        """
-        row = attrs.evolve(
-            row_of(
-                state,
-                run_key=self._environment.new_run_key(),
-                seed=self._environment.new_seed(),
-                created_at=now,
-            ),
-            life=1,
-        )
-        start = start_entry(value, now)
-        with self._cells.coming([state.id]):
-            try:
-                created = await self._actor.submit(Create(row, (start,), again))
-            except HistoryPrunedError:
-                raise
-            except DuplicateKeyError:
-                return None
-            # No checkpoint from here: what is durable is also brought to life.
-            assert isinstance(created, Created)
-            row = attrs.evolve(row, pk=created.pk)
-            self._cells.activate(row, Loaded(row=row, entries=(start,), open_tasks=()))
-        self._cells.counts.started += 1
-        return created.pk
-
-    async def _meet_existing(
-        self, state: WorkflowState, value: bytes, on_existing: OnExisting
-    ) -> int | None:
-        """Attach to the one that has the id, and return its key; ``None`` if the id is free now.
-
-        Raises:
-            DuplicateKeyError: it is another one.
-        """
-        try:
-            stored = await self._actor.read(self._actor.backend.get_workflow, state.id)
-            if on_existing == "replace_closed" and stored.row.status.is_terminal:
-                await self.delete(state.id)
-                return None
-        except NotFoundError:
-            return None  # deleted meanwhile
-        except InvalidTransitionError as error:
-            if error.id != state.id:
-                raise  # a child of it still runs
-            return None  # it runs again, or another one does: look again
-        differs: list[str] = []
-        if stored.row.name != state.name:
-            differs.append("workflow")
-        if stored.start is None or stored.start.digest != digest(value):
-            differs.append("arguments")
-        if differs or on_existing == "raise":
-            raise DuplicateKeyError(state.id, differs)
-        return stored.row.pk
 
     async def get(self, id: str) -> WorkflowHandle[object]:
         """Return a handle of an existing workflow.

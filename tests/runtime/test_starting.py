@@ -10,7 +10,6 @@ import trio
 
 from claw_actors import (
     Context,
-    Runtime,
     RuntimeConfig,
     Status,
     WorkflowFilter,
@@ -19,6 +18,7 @@ from claw_actors import (
     task,
     workflow,
 )
+from claw_actors._runtime.starting import Starter
 from claw_actors.errors import (
     DefinitionError,
     DuplicateKeyError,
@@ -150,14 +150,14 @@ async def test_on_existing_replace_closed_starts_anew_after_the_end_only(
 def meanwhile(monkeypatch):
     """Add what is done, once each, just before a workflow is looked at that has a taken id."""
     done = []
-    meet = Runtime._meet_existing
+    meet = Starter._meet_existing
 
     async def looking(self, *arguments):
         if done:
             await done.pop(0)()
         return await meet(self, *arguments)
 
-    monkeypatch.setattr(Runtime, "_meet_existing", looking)
+    monkeypatch.setattr(Starter, "_meet_existing", looking)
     return done
 
 
@@ -183,16 +183,14 @@ async def test_one_that_another_has_replaced_is_attached_to(
         await ctx.sleep(10)
         return 5
 
-    delete = Runtime.delete
-
-    async def deleting(self, id):
+    async def deleting(id):
         monkeypatch.undo()
         await runtime.start(long, id="a", on_existing="replace_closed")
-        await delete(self, id)
+        await runtime.delete(id)
 
     async with open_claw_runtime(storage, workflows=[double, long]) as runtime:
         await (await runtime.start(double, 4, id="a")).result()
-        monkeypatch.setattr(Runtime, "delete", deleting)
+        monkeypatch.setattr(runtime._starter, "_delete", deleting)
         handle = await runtime.start(long, id="a", on_existing="replace_closed")
         assert await handle.result() == 5
         assert runtime.statistics().started == 2
