@@ -1,9 +1,9 @@
 """The lifetime of a runtime: what is opened, in which order, and how it is left.
 
-Storage first, then timers, workflows, recovery, retention, and the control socket, and the other way round at
-the end: so a workflow that is being stopped can still write its last checkpoint. They are children of one
-``rest_for_one`` supervisor: if storage fails, all after it are stopped, storage is opened again, and
-everything unfinished is respawned from its checkpoint, counted against nobody.
+Storage first, then timers, workflows, recovery, retention, and the control socket, and the other way
+round at the end: so a workflow that is being stopped can still write its last checkpoint. They are
+children of one ``rest_for_one`` supervisor: if storage fails, all after it are stopped, storage is
+opened again, and everything unfinished is respawned from its checkpoint, counted against nobody.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ RECOVERY = "recovery"
 CONTROL = "control"
 RETENTION = "retention"
 
-CONTROL_PAUSE_S = 1.0
-"""A control server that has crashed is started again after this, and counts against nobody; so is
-retention."""
+SIDE_SERVICE_PAUSE_S = 1.0
+"""After this what workflows do not rely on, retention and the control server, is started again when
+it has crashed."""
 
 
 @asynccontextmanager
@@ -145,17 +145,18 @@ def _control(
     limits = ControlLimits(max_line_bytes=config.max_payload_bytes + MAX_REQUEST_BYTES)
     server = ControlServer(runtime, codec, limits)
     return ChildSpec(
-        CONTROL, service(server.serve, path), restart="transient", on_exit=_restart_control
+        CONTROL, service(server.serve, path), restart="transient", on_exit=_restart_side_service
     )
 
 
 def _retention(retainer: Retainer) -> ChildSpec[Never, None]:
     """Make the child that prunes."""
-    return ChildSpec(RETENTION, service(retainer.live), on_exit=_restart_control)
+    return ChildSpec(RETENTION, service(retainer.live), on_exit=_restart_side_service)
 
 
-async def _restart_control(exit: Exit) -> ExitDecision | None:
-    return None if exit.error is None else RestartAfter(CONTROL_PAUSE_S)
+async def _restart_side_service(exit: Exit) -> ExitDecision | None:
+    """Count its crash against nobody: what workflows do not rely on must not stop them."""
+    return None if exit.error is None else RestartAfter(SIDE_SERVICE_PAUSE_S)
 
 
 async def _start_on_storage(

@@ -512,7 +512,7 @@ async def test_a_server_that_crashes_comes_back_and_takes_nobody_with_it(
         await real(server, path, task_status=task_status)
 
     monkeypatch.setattr(ControlServer, "serve", crash_first)
-    monkeypatch.setattr("claw_actors._runtime.opening.CONTROL_PAUSE_S", 0.01)
+    monkeypatch.setattr("claw_actors._runtime.opening.SIDE_SERVICE_PAUSE_S", 0.01)
     async with runtime_on(place, max_storage_restarts=0) as runtime, open_client(place) as client:
         await runtime.start(ship, 1, id="a")
         life = (await client.get("a")).life
