@@ -1,4 +1,4 @@
-"""How children come to life: created in their parent's commit, and run as soon as it is answered."""
+"""How children come to life: created in their parent's commit, run as soon as it is answered."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Births:
         self.coming = coming
         self.activate = activate
         self._registry = registry
-        self._random = environment.random
+        self._environment = environment
 
     def prepare(
         self,
@@ -119,21 +119,27 @@ class Births:
         )
         row = row_of(
             state,
-            run_key=f"{self._random.getrandbits(64):016x}",
-            seed=self._random.getrandbits(63),
+            run_key=self._environment.new_run_key(),
+            seed=self._environment.new_seed(),
             created_at=0.0,
         )
         row = attrs.evolve(row, life=1, parent_op=parent_op(run_key, op), on_close=call.on_close)
-        return Birth(self, row, call.data)
+        return Birth(self, call, id, row)
 
 
 class Birth:
-    """One child on its way to life."""
+    """One child on its way to life.
 
-    def __init__(self, births: Births, row: WorkflowRow, data: bytes) -> None:
+    Attributes:
+        call: what it runs.
+        id: its id.
+    """
+
+    def __init__(self, births: Births, call: ChildCall, id: str, row: WorkflowRow) -> None:
+        self.call = call
+        self.id = id
         self._births = births
         self._row = row
-        self._data = data
         self._held = ExitStack()
 
     def begin(self, at: float) -> Create:
@@ -142,16 +148,15 @@ class Birth:
         Args:
             at: when it is started, in POSIX seconds.
         """
-        assert self._row.id is not None
-        self._held.enter_context(self._births.coming([self._row.id]))
+        self._held.enter_context(self._births.coming([self.id]))
         self._row = attrs.evolve(self._row, created_at=at, started_at=at)
-        return Create(self._row, (start_entry(self._data, at),))
+        return Create(self._row, (start_entry(self.call.data, at),))
 
     def live(self, created: Created) -> None:
         """It was created: bring it to life, in this very moment."""
         if not created.existed:
             row = attrs.evolve(self._row, pk=created.pk)
-            start = start_entry(self._data, row.created_at)
+            start = start_entry(self.call.data, row.created_at)
             self._births.activate(row, Loaded(row=row, entries=(start,), open_tasks=()))
 
     def end(self) -> None:

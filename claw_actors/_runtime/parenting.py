@@ -20,6 +20,7 @@ from .operation import Operation
 from .scopes import open_shield
 
 if TYPE_CHECKING:
+    from .._core.replay import Asked
     from .births import Birth
     from .context import Context
     from .strand import Strand
@@ -86,17 +87,7 @@ class Parenting(Messaging):
         asked = strand.asked(name, name, EntryKind.CHILD)
         chosen = child_id(sequencer.id, run_key, asked.op, name) if id is None else id
         birth = births.conceive(call, chosen, sequencer.id, run_key, asked.op)
-        operation = Operation(
-            strand,
-            asked,
-            begin=lambda one: self._start(one, chosen, on_parent_close, call.data, birth),
-        )
-        try:
-            entry = cast("Entry", await strand.wait(operation))
-        except BaseException:
-            if operation.write is None:  # taken back; otherwise its answer has yet to come
-                birth.end()
-            raise
+        entry = await self._bear(asked, birth)
         self._surroundings.attempts.compare(entry, call.data)
         if (refusal := refusal_in(entry)) is not None:
             raise refusal
@@ -106,18 +97,26 @@ class Parenting(Messaging):
             sequencer, self._context_of, births.codec, recorded, run_key, call.signature.returns
         )
 
+    async def _bear(self, asked: Asked, birth: Birth) -> Entry:
+        """Start a child, or take from the journal how that went."""
+        operation = Operation(self._strand, asked, begin=lambda one: self._start(one, birth))
+        try:
+            return cast("Entry", await self._strand.wait(operation))
+        except BaseException:
+            if operation.write is None:  # taken back; otherwise its answer has yet to come
+                birth.end()
+            raise
+
     def _context_of(self, strand: Strand) -> Context:
         """Return the context of another strand of this instance, for what a handle does there."""
         return cast("Context", type(self)(strand, self._surroundings))
 
-    def _start(
-        self, operation: Operation, id: str, on_close: OnParentClose, data: bytes, birth: Birth
-    ) -> None:
+    def _start(self, operation: Operation, birth: Birth) -> None:
         """Post the write that starts a child."""
-        sequencer = self._sequencer
+        sequencer, call = self._sequencer, birth.call
         at = sequencer.time()
         entry = sequencer.operations.entry(
-            operation, at, digest=digest(data), value=child_note(id, on_close)
+            operation, at, digest=digest(call.data), value=child_note(birth.id, call.on_close)
         )
 
         def started(result: Result) -> None:
@@ -125,7 +124,7 @@ class Parenting(Messaging):
             if isinstance(result, Advanced):
                 [created] = result.children
                 if isinstance(created, Created):
-                    sequencer.brood.start(id, on_close)
+                    sequencer.brood.start(birth.id, call.on_close)
                     birth.live(created)
             birth.end()
 
