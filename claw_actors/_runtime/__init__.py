@@ -5,10 +5,11 @@ In the order in which one meets them, from the outside in:
 - The door. ``opening``: ``open_runtime``, the order of lives. ``runtime``: :class:`Runtime`;
   ``handle``: :class:`WorkflowHandle`; ``statistics``: what has been done. ``config``,
   ``environment``: what users and tests set. ``registry``: workflows by name and version.
-- Acting from outside. ``starting``: under an id that may be taken. ``lifecycle``: cancel, pause,
-  resume, terminate, retry, fork; ``removal``: deletion; ``pruning``: of what has ended, by rule;
-  ``retention``: now and then. ``correspondence``: messages to workflows, and what these show.
-  ``changes``: who waits for either. ``control``: all of it from another process.
+- Acting from outside. ``starting``: under an id that may be taken. ``intervention``: what an
+  operator may do, of ``lifecycle``: cancel, pause, resume, terminate, retry, fork; ``removal``:
+  deletion; and ``pruning``: of what has ended, by rule; ``retention``: now and then.
+  ``correspondence``: messages to workflows, and what these show. ``changes``: who waits for
+  either. ``control``: all of it from another process.
 - Who is in memory. ``cells``: all of them; ``cell``: what survives an incarnation's death;
   ``lives``: how the next one begins; ``crashes``: respawn or quarantine. ``recovery``: what comes
   back at start; ``idling``: who leaves; ``wakes``: when those who left are due; ``timers``: the
