@@ -9,7 +9,7 @@ your own in its place.
 
 import os
 
-from claw_actors import Context, Runtime, task, workflow
+from claw_actors import Context, Runtime, errors, task, workflow
 
 LETTERS = int(os.environ.get("LETTERS", "100"))
 
@@ -35,5 +35,10 @@ workflows = [mailing]
 async def serve(runtime: Runtime) -> None:
     """Start what there is to do; a real service listens to a queue here, or serves HTTP."""
     # The same id and arguments at each start: it is begun once, and attached to from then on.
-    handle = await runtime.start(mailing, LETTERS, id=f"mailing-of-{LETTERS}")
+    try:
+        handle = await runtime.start(mailing, LETTERS, id=f"mailing-of-{LETTERS}")
+    except errors.HistoryPrunedError as done:
+        # `claw prune` has removed it, and its id is remembered: it is not to be done again.
+        print(done, flush=True)
+        return
     print(f"{handle.id}: all {await handle.result()} letters are sent", flush=True)

@@ -79,7 +79,7 @@ def _show_restored(report: RestoreReport) -> None:
     click.echo(f"{report.path}: {report.workflows:,} workflows, {report.rows:,} rows read back")
     if report.replaced is not None:
         click.echo(
-            f"the database before lies in {report.replaced};"
+            f"what was there before lies in {report.replaced};"
             f" {report.lost_commits:,} of its commits are not in the backup"
         )
 

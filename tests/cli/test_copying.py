@@ -19,7 +19,7 @@ def test_a_backup_is_made_and_restored(claw, claw_json, place):
     assert "it exists" in refused.stderr
     restored = claw("restore", "copy.db", "--replace").stdout.splitlines()
     assert restored[0].startswith(f"{place}: 5 workflows, ")
-    assert restored[1].startswith(f"the database before lies in {place}.replaced; ")
+    assert restored[1].startswith(f"what was there before lies in {place}.replaced; ")
     assert len(claw_json("list")) == 5
 
 

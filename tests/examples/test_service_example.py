@@ -39,6 +39,17 @@ async def test_a_restarted_service_sends_the_letters_that_are_left(
     assert capsys.readouterr().out.splitlines() == [*sent, told, told]
 
 
+async def test_a_mailing_that_was_pruned_is_not_sent_again(open_claw_runtime, service, capsys):
+    """A restart after `claw prune` must not end the service: it would be restarted for ever."""
+    async with open_claw_runtime(MemoryStorage(), workflows=service.workflows) as runtime:
+        await service.serve(runtime)
+        assert (await runtime.prune(older_than=0)).pruned == 1
+        capsys.readouterr()
+        await service.serve(runtime)
+    [told] = capsys.readouterr().out.splitlines()
+    assert told.startswith("a workflow with the id 'mailing-of-5' ended at ")
+
+
 async def test_another_number_of_letters_is_another_mailing(
     open_claw_runtime, service, monkeypatch
 ):

@@ -143,6 +143,18 @@ def test_an_existing_file_is_never_written_over(filled, path, copy):
     assert (copy.parent / "nowhere").exists()
 
 
+@pytest.mark.parametrize("suffix", ["-wal", "-journal"])
+def test_a_copy_is_never_put_beside_a_log(filled, path, copy, suffix):
+    """SQLite would play it back into the copy. An empty one does no harm."""
+    copy.parent.mkdir()
+    log = Path(f"{copy}{suffix}")
+    log.write_bytes(b"of a copy that was removed")
+    with pytest.raises(StorageUnavailableError, match=f"the log of such .*{suffix}; name a file"):
+        backup.back_up(str(path), str(copy))
+    log.write_bytes(b"")
+    assert backup.back_up(str(path), str(copy)).workflows == 2
+
+
 def test_a_file_that_comes_into_being_meanwhile_is_not_written_over(filled, path, copy):
     """Two that copy to one name: the second fails, and leaves nothing of its own."""
     with pytest.raises(StorageUnavailableError, match="it exists"):
@@ -289,7 +301,7 @@ def test_a_database_is_replaced_only_if_that_is_said(copied, path):
 def test_what_was_replaced_last_is_not_thrown_away(copied, path):
     """Somebody has to decide that."""
     backup.restore(str(copied), str(path), replace=True)
-    with pytest.raises(StorageUnavailableError, match=r"replaced.*it exists"):
+    with pytest.raises(StorageUnavailableError, match=r"replaced.*it exists; .* move it away"):
         backup.restore(str(copied), str(path), replace=True)
     assert read(path) == ["one 3", "two 1"]
 
@@ -310,6 +322,31 @@ def test_the_log_of_a_replaced_database_goes_with_it(filled, path, copy):
     ]
     with closing(sqlite3.connect(f"{path}.replaced")) as connection:
         assert connection.execute("SELECT max(n) FROM claw_journal").fetchone() == (3,)
+
+
+def test_a_log_whose_database_was_removed_is_not_played_back_into_the_backup(filled, path, copy):
+    """It is set aside like a database: what is there is what is in the backup, and nothing more."""
+    backup.back_up(str(path), str(copy))
+    filled.commit([Advance(1, "one", 0, (an_outcome("c"),))])
+    filled.abandon()
+    path.unlink()
+    before = names(path.parent)
+    with pytest.raises(StorageUnavailableError, match=r"-wal; name another file, or say"):
+        backup.restore(str(copy), str(path))
+    assert names(path.parent) == before
+    report = backup.restore(str(copy), str(path), replace=True)
+    assert (report.replaced, report.lost_commits) == (f"{path}.replaced-wal", 1)
+    assert read(path) == ["one 3", "two 1"]
+
+
+def test_a_database_is_not_set_aside_beside_the_log_of_another_one(copied, path):
+    """Somebody has removed what was replaced last, and not its log: a person has to decide."""
+    backup.restore(str(copied), str(path), replace=True)
+    Path(f"{path}.replaced").unlink()
+    Path(f"{path}.replaced-wal").write_bytes(b"commits")
+    with pytest.raises(StorageUnavailableError, match=r"replaced-wal; .* move it away"):
+        backup.restore(str(copied), str(path), replace=True)
+    assert read(path) == ["one 3", "two 1"]
 
 
 def test_a_database_in_use_is_never_replaced(filled, path, copy):

@@ -561,6 +561,29 @@ def test_a_log_that_went_away_is_noticed(path):
     assert {**contents(path.parent), "workflows.db-wal": b""} == {**before, "workflows.db-wal": b""}
 
 
+@pytest.mark.parametrize("empty", [False, True], ids=["removed", "emptied"])
+@pytest.mark.parametrize("marked", [False, True], ids=["no_mark", "marked"])
+def test_a_log_without_its_database_is_kept(path, storage, empty, marked):
+    """A file that was moved without its log: SQLite would throw its last commits away."""
+    storage.commit([Create(a_row(), (a_start(),))])
+    storage.abandon()
+    path.unlink()
+    if empty:
+        path.touch()
+    if not marked:
+        Path(f"{path}.mark").unlink()
+    log = Path(f"{path}-wal").read_bytes()
+    with pytest.raises(StorageCorruptError) as caught:
+        SQLiteStorage(path).open()
+    assert ("are lost" if marked else "beside it has commits") in caught.value.reason
+    assert "Put the file, and its -wal, back" in caught.value.advice
+    assert Path(f"{path}-wal").read_bytes() == log
+    assert path.exists() is empty
+    accepting = SQLiteStorage(path, accept_loss=True)
+    assert accepting.open().created
+    accepting.close()
+
+
 def test_a_loss_is_accepted_once(path, caplog):
     """accept_loss opens what is left; from then on it is what was acknowledged."""
     fill(path).abandon()

@@ -24,6 +24,7 @@ from .files import (
     Place,
     create_private,
     find_place,
+    find_stray_log,
     locate,
     refuse_missing,
     refuse_network,
@@ -41,6 +42,10 @@ PAGES_AT_A_TIME: Final = 1_000
 
 PARTIAL: Final = ".partial"
 REPLACED: Final = ".replaced"
+ANOTHER: Final = "name a file that does not"
+REPLACE: Final = (
+    "name another file, or say that it may be replaced (`claw restore --replace`, or replace=True)"
+)
 
 # The copy belongs to nobody, and it was not cut off: nothing of it has killed a process.
 _DISOWN: Final = (
@@ -78,7 +83,8 @@ class RestoreReport:
         commits, workflows, rows: see :class:`BackupReport`.
         lost_commits: how many commits were acknowledged in the database that was replaced, since
             the backup was made; 0 if none was there.
-        replaced: where that database lies now; ``None`` if none was there.
+        replaced: where that database lies now, or its log, if only that was left; ``None`` if
+            there was nothing.
     """
 
     path: str
@@ -112,7 +118,7 @@ def back_up(
         from_place = locate(source)
         refuse_missing(from_place)
         to_place = find_place(destination)
-        refuse_existing(to_place)
+        _refuse_taken(to_place, ANOTHER)
         with _partial(to_place) as partial:
             with closing(open_reading(from_place)) as reading:
                 refuse_new(find_version(reading, from_place), from_place)
@@ -132,8 +138,8 @@ def restore(backup: str, destination: str, *, replace: bool = False) -> RestoreR
 
     Raises:
         StorageLockedError: a program has the database open; it is named.
-        StorageUnavailableError: there is no such backup; or a database, and ``replace`` was not
-            said, or the one that was replaced last is still there.
+        StorageUnavailableError: there is no such backup; or a database, or the log of one, and
+            ``replace`` was not said, or the one that was replaced last is still there.
         StorageVersionError: a newer version of claw_actors has made the backup.
         StorageCorruptError: the backup is damaged. The database is as it was.
     """
@@ -151,18 +157,16 @@ def restore(backup: str, destination: str, *, replace: bool = False) -> RestoreR
 
 
 def _restore(from_place: Place, to_place: Place, replace: bool) -> RestoreReport:
-    exists = refuse_unfit(to_place)
-    if exists and not replace:
-        raise StorageUnavailableError(
-            to_place.path, "it exists; name another file, or say that it may be replaced"
-        )
+    refuse_unfit(to_place)
+    if not replace:
+        _refuse_taken(to_place, REPLACE)
     acknowledged = read_watermark(to_place.mark)
     with _partial(to_place) as partial:
         with closing(open_reading(from_place)) as reading:
             refuse_new(find_version(reading, from_place), from_place)
             _copy(reading, partial, lambda done, pages: None)
         copied = _finish(partial, to_place.path, from_place.path)
-        replaced = _set_aside(to_place) if exists else None
+        replaced = _set_aside(to_place)
         # From here on fewer commits are claimed: those of the backup.
         mark = Watermark(to_place.mark)
         mark.write(copied.commits)
@@ -178,14 +182,19 @@ def _restore(from_place: Place, to_place: Place, replace: bool) -> RestoreReport
     )
 
 
-def refuse_existing(place: Place) -> None:
-    """Refuse to write over something.
+def _refuse_taken(place: Place, advice: str) -> None:
+    """Refuse to write over something, or beside a log that SQLite would play back into it.
 
     Raises:
         StorageUnavailableError: there is something of that name.
     """
     if os.path.lexists(place.path):
-        raise StorageUnavailableError(place.path, "it exists; name a file that does not")
+        raise StorageUnavailableError(place.path, f"it exists; {advice}")
+    log = find_stray_log(place)
+    if log is not None:
+        raise StorageUnavailableError(
+            place.path, f"it does not exist, but the log of such a database does, {log}; {advice}"
+        )
 
 
 @contextmanager
@@ -240,20 +249,20 @@ def _finish(partial: Place, path: str, source: str) -> BackupReport:
     )
 
 
-def _set_aside(place: Place) -> str:
-    """Rename a database that is to be replaced, with its log; return its new name."""
+def _set_aside(place: Place) -> str | None:
+    """Rename what is to be replaced, a database with its log; return its new name."""
+    old = (*place.logs, place.path)
+    if find_stray_log(place) is None and not os.path.lexists(place.path):
+        return None
     aside = Place(place.path + REPLACED)
-    refuse_existing(aside)
+    _refuse_taken(aside, "it was replaced last; move it away, or remove it")
     # Its log first: without it, the database would not be what it was.
-    for old, new in (
-        (place.wal, aside.wal),
-        (place.path, aside.path),
-    ):
+    for path, new in zip(old, (*aside.logs, aside.path), strict=True):
         with suppress(FileNotFoundError):
-            os.rename(old, new)
+            os.rename(path, new)
     with suppress(FileNotFoundError):
         os.unlink(f"{place.path}-shm")
-    return aside.path
+    return aside.path if os.path.lexists(aside.path) else find_stray_log(aside)
 
 
 def _put_in_place(partial: Place, place: Place) -> None:
@@ -261,6 +270,6 @@ def _put_in_place(partial: Place, place: Place) -> None:
     try:
         os.link(partial.path, place.path)
     except FileExistsError:
-        refuse_existing(place)
+        _refuse_taken(place, ANOTHER)
     os.unlink(partial.path)
     sync_directory(place.directory)

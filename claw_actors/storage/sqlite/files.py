@@ -22,6 +22,7 @@ __all__ = [
     "checked_path",
     "create_private",
     "find_place",
+    "find_stray_log",
     "locate",
     "refuse_missing",
     "refuse_network",
@@ -72,6 +73,11 @@ class Place:
     def wal(self) -> str:
         """SQLite's write-ahead log."""
         return f"{self.path}-wal"
+
+    @property
+    def logs(self) -> tuple[str, str]:
+        """What SQLite plays back into a file of this name, whoever wrote it: ``-wal``, ``-journal``."""
+        return self.wal, f"{self.path}-journal"
 
     def uri(self, mode: str) -> str:
         """Return SQLite's URI of the database, opened in this mode and never created."""
@@ -142,6 +148,26 @@ def refuse_unfit(place: Place) -> bool:
             place.path, f"it has {found.st_nlink} names (hard links); remove all but one"
         )
     return True
+
+
+def find_stray_log(place: Place) -> str | None:
+    """Find a log that holds something while its database is missing or empty.
+
+    Nothing ties a log to its database but the name, so SQLite would play it back into whatever is
+    put there: a backup, say. And beside an empty file it throws it away.
+    """
+    if not _size(place.path):
+        for log in place.logs:
+            if _size(log):
+                return log
+    return None
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def refuse_missing(place: Place) -> None:

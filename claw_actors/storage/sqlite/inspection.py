@@ -18,7 +18,7 @@ from ...errors import StorageCorruptError, StorageUnavailableError, StorageVersi
 from . import statements
 from .connection import open_plain, open_reading
 from .faults import corrupt, primary_code
-from .files import Place
+from .files import Place, find_stray_log
 from .schema import APPLICATION_ID, SCHEMA_VERSION
 from .watermark import read_watermark
 
@@ -163,19 +163,24 @@ def check_watermark(place: Place, found: Found, *, accept_loss: bool) -> None:
         StorageCorruptError: acknowledged commits are missing, and that was not accepted.
     """
     acknowledged = read_watermark(place.mark)
-    if acknowledged <= found.commits:
+    if acknowledged > found.commits:
+        reason = (
+            f"{acknowledged} commits were acknowledged and {found.commits} are there:"
+            f" {acknowledged - found.commits} are lost"
+        )
+    elif find_stray_log(place) == place.wal:
+        # SQLite would throw it away. A `-journal` is what a crash in the first opening leaves.
+        reason = f"there is nothing in it, and {place.wal} beside it has commits"
+    else:
         return
-    reason = (
-        f"{acknowledged} commits were acknowledged and {found.commits} are there:"
-        f" {acknowledged - found.commits} are lost"
-    )
     if accept_loss:
         _log.warning("%s: %s; accepted", place.path, reason)
         return
+    what = "the file, and its -wal," if found.new else "its -wal"
     raise StorageCorruptError(
         place.path,
         reason,
-        "Put its -wal back if it was moved or deleted, or restore a backup. To go on with what is"
+        f"Put {what} back if it was moved or deleted, or restore a backup. To go on with what is"
         " there (a backup was restored, or the file was removed on purpose), open it once with"
         " accept_loss=True",
     )

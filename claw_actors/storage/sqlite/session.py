@@ -20,6 +20,7 @@ from .files import (
     Place,
     create_private,
     find_place,
+    find_stray_log,
     locate,
     refuse_missing,
     refuse_network,
@@ -117,7 +118,9 @@ def open_session(
         undo.callback(lock.release)
         refuse_network(place)
         exists = refuse_unfit(place)  # again, now that nobody else changes it
-        found = inspect(place, quick_check_seconds) if exists else NOTHING
+        # Beside an empty file SQLite throws a log away, even when it only reads.
+        nothing = not exists or find_stray_log(place) == place.wal
+        found = NOTHING if nothing else inspect(place, quick_check_seconds)
         if role == "visitor":
             refuse_others(found.version, place)
         check_watermark(place, found, accept_loss=accept_loss)
