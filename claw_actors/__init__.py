@@ -29,6 +29,7 @@ from ._core.lifecycle import Status as Status
 from ._core.lifecycle import TaskStatus as TaskStatus
 from ._core.transacting import Connection as Connection
 from ._core.transacting import Cursor as Cursor
+from ._core.triage import RecoveryVerdict as RecoveryVerdict
 from ._runtime.channel import Channel as Channel
 from ._runtime.child_handle import ChildHandle as ChildHandle
 from ._runtime.config import Retention as Retention
@@ -44,7 +45,9 @@ from ._runtime.handle import WorkflowHandle as WorkflowHandle
 from ._runtime.nursery import Nursery as Nursery
 from ._runtime.opening import open_runtime as open_runtime
 from ._runtime.pruning import PruneReport as PruneReport
-from ._runtime.recovery import RecoveryReport as RecoveryReport
+from ._runtime.recovery_plan import PlannedRecovery as PlannedRecovery
+from ._runtime.recovery_plan import RecoveryPlan as RecoveryPlan
+from ._runtime.recovery_report import RecoveryReport as RecoveryReport
 from ._runtime.replies import Request as Request
 from ._runtime.rollback import RollbackHandler as RollbackHandler
 from ._runtime.runtime import Runtime as Runtime
@@ -120,8 +123,11 @@ __all__ = [
     "Lock",
     "MemoryStorage",
     "Nursery",
+    "PlannedRecovery",
     "PruneReport",
+    "RecoveryPlan",
     "RecoveryReport",
+    "RecoveryVerdict",
     "Request",
     "Restart",
     "RestoreReport",

@@ -10,7 +10,8 @@ that.
 - Other questions to a journal. ``offspring``: which children there are; ``rollback``: how far it
   was undone; ``requests``: which messages want a reply; ``forking``: what a fork begins with.
 - ``failures``: an exception as a record; ``error_data``: as data that becomes an exception again.
-- ``retry``, ``restart``: what to do after a failed attempt, a crash, an unclean end.
+- ``retry``, ``restart``: what to do after a failed attempt, a crash. ``triage``: after an end of the
+  whole process: who comes back, with whom, and who does not.
 - ``retention``: which ended workflows may go.
 - ``heartbeat``, ``transacting``: what a long body tells, and what a transactional one is given.
 - ``supervision``: the decisions of a supervisor.

@@ -1,4 +1,4 @@
-"""What follows a crash of a workflow, and an unclean end of the whole process.
+"""What follows a crash of a workflow.
 
 The restart window is that of OTP's ``supervisor`` (``add_restart``): crashes older than the
 window are forgotten, and one too many within it is the end of patience. Here the end is
@@ -7,24 +7,12 @@ quarantine, so that one poisonous workflow never takes others down.
 
 from __future__ import annotations
 
-import enum
-
 import attrs
 
 from .backoff import grown
 from .bounds import at_least
 
-__all__ = [
-    "Quarantine",
-    "RecoveryVerdict",
-    "Respawn",
-    "Restart",
-    "decide_recovery",
-    "decide_restart",
-]
-
-SUSPECT_AFTER = 1
-"""Recoveries without progress after which an instance is recovered alone."""
+__all__ = ["Quarantine", "Respawn", "Restart", "decide_restart"]
 
 
 @attrs.frozen(kw_only=True)
@@ -89,30 +77,3 @@ def decide_restart(
         return Quarantine(recent)
     delay = grown(policy.initial, policy.backoff, len(recent) - 1, policy.maximum)
     return Respawn(now + delay, recent)
-
-
-class RecoveryVerdict(enum.Enum):
-    """How an instance is brought back after the process ended uncleanly."""
-
-    TOGETHER = "together"
-    """In a wave, with others."""
-    ALONE = "alone"
-    """With nobody else recovering beside it: it may be what killed the process."""
-    QUARANTINE = "quarantine"
-
-
-def decide_recovery(recoveries: int, limit: int) -> RecoveryVerdict:
-    """Decide how an unfinished instance comes back.
-
-    An instance is only ever counted past ``SUSPECT_AFTER`` while it runs alone, so a bystander
-    of a poisonous one never reaches the limit.
-
-    Args:
-        recoveries: recoveries after unclean ends without progress since, as stored.
-        limit: how many are allowed.
-    """
-    if recoveries >= limit:
-        return RecoveryVerdict.QUARANTINE
-    if recoveries >= SUSPECT_AFTER:
-        return RecoveryVerdict.ALONE
-    return RecoveryVerdict.TOGETHER

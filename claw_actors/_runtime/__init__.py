@@ -12,7 +12,8 @@ In the order in which one meets them, from the outside in:
   either. ``control``: all of it from another process.
 - Who is in memory. ``cells``: all of them; ``cell``: what survives an incarnation's death;
   ``lives``: how the next one begins; ``crashes``: respawn or quarantine. ``recovery``: what comes
-  back at start; ``idling``: who leaves; ``wakes``: when those who left are due; ``timers``: the
+  back at start, of a ``survey`` of what is unfinished; ``recovery_report`` says what has,
+  ``recovery_plan`` what would. ``idling``: who leaves; ``wakes``: when those who left are due; ``timers``: the
   one who watches deadlines. ``subjects``: how the log names an instance.
 - One life of one instance. ``incarnation``: from checkpoint to end; ``driver``: runs the author's
   code, and refuses foreign awaits; ``rollback``, ``closing``, ``continuing``: what the end of the

@@ -16,17 +16,19 @@ import functools
 import logging
 import math
 from types import MappingProxyType
-from typing import TYPE_CHECKING, assert_never, cast
+from typing import TYPE_CHECKING, cast
 
 import attrs
 import trio
 
-from .._core.lifecycle import UNFINISHED, Event, Status, apply
-from .._core.restart import RecoveryVerdict, decide_recovery
-from ..errors import ClawError, NotFoundError, UnknownWorkflowError
+from .._core.lifecycle import UNFINISHED, Event, apply
+from .._core.triage import RecoveryVerdict, Triage, quarantine_reason
+from ..errors import ClawError, NotFoundError, StorageCorruptError, UnknownWorkflowError
 from ..storage.operations import Advance, Claim, Claimed
 from ..storage.records import Loaded, RowChange, WakeTime, WorkflowRow
+from .recovery_report import RecoveryReport, Tally
 from .subjects import subject_of
+from .survey import survey
 from .wakes import Wakes
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from .rest import Left
     from .timers import Timers
 
-__all__ = ["Recovery", "RecoveryReport"]
+__all__ = ["Recovery"]
 
 _log = logging.getLogger("claw_actors.recovery")
 
@@ -52,45 +54,6 @@ RETRY_PAUSE_S = 1.0
 
 NOTHING_DUE: Mapping[str, float] = MappingProxyType({})
 """What is brought back because it is unfinished, not because a time has come."""
-
-
-@attrs.frozen(kw_only=True)
-class RecoveryReport:
-    """What a recovery found and did.
-
-    Attributes:
-        recovered: ids that run again.
-        delayed: ids whose respawn is due later, after a crash.
-        quarantined: ids parked because they were recovered too often without progress.
-        unknown: ids whose workflow or version is not registered; left as they are.
-        damaged: what could not be read; left as it is.
-    """
-
-    recovered: tuple[str, ...] = ()
-    delayed: tuple[str, ...] = ()
-    quarantined: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-    damaged: tuple[str, ...] = ()
-
-
-@attrs.define
-class _Tally:
-    """A report in the making."""
-
-    recovered: list[str] = attrs.field(factory=list[str])
-    delayed: list[str] = attrs.field(factory=list[str])
-    quarantined: list[str] = attrs.field(factory=list[str])
-    unknown: list[str] = attrs.field(factory=list[str])
-    damaged: list[str] = attrs.field(factory=list[str])
-
-    def report(self) -> RecoveryReport:
-        return RecoveryReport(
-            recovered=tuple(self.recovered),
-            delayed=tuple(self.delayed),
-            quarantined=tuple(self.quarantined),
-            unknown=tuple(self.unknown),
-            damaged=tuple(self.damaged),
-        )
 
 
 class Recovery:
@@ -148,7 +111,7 @@ class Recovery:
         """
         counted, self._counted = self._counted, False
         started = trio.current_time()
-        tally = _Tally()
+        tally = Tally()
         suspects, others = await self._find(tally, counted)
         if suspects or others:
             _log.info(
@@ -175,71 +138,74 @@ class Recovery:
     # -- finding --------------------------------------------------------------------------------------
 
     async def _find(
-        self, tally: _Tally, counted: bool
+        self, tally: Tally, counted: bool
     ) -> tuple[list[WorkflowRow], list[WorkflowRow]]:
         """Sort what is unfinished into suspects and others; deal with the rest."""
         suspects: list[WorkflowRow] = []
         others: list[WorkflowRow] = []
-        now = self._environment.wall()
-        room = self._config.max_active - len(self._cells)
-        after, more = 0, True
-        while more:
-            page = await self._storage.read(
-                self._storage.backend.list_unfinished, after, now, self._config.recovery_wave
-            )
-            after, more = page.last_pk, page.more
-            for damage in page.damaged:
-                if damage.where not in self._damaged:
-                    self._damaged.add(damage.where)
-                    _log.error("left as it is: %s", damage)
-                    tally.damaged.append(damage.where)
-            for row in page.rows:
-                if row.status is Status.WAITING and len(suspects) + len(others) >= room:
-                    continue  # it fell due meanwhile: a timer brings it back, when it is its turn
-                if not self._is_candidate(row, now, tally):
-                    continue
-                verdict = RecoveryVerdict.TOGETHER
-                if counted:
-                    verdict = decide_recovery(row.recoveries, self._config.max_recoveries)
-                match verdict:
-                    case RecoveryVerdict.TOGETHER:
-                        others.append(row)
-                    case RecoveryVerdict.ALONE:
-                        suspects.append(row)
-                    case RecoveryVerdict.QUARANTINE:
-                        await self._quarantine(row, tally)
-                    case _:
-                        assert_never(verdict)
+        triage = Triage(
+            counted=counted,
+            limit=self._config.max_recoveries,
+            now=self._environment.wall(),
+            room=self._config.max_active - len(self._cells),
+        )
+        found = await survey(
+            self._storage, triage, self._registry.knows, self._config.recovery_wave, self._is_ours
+        )
+        for damage in found.damaged:
+            self._note_damage(damage, tally)
+        for row, verdict in found.sorted:
+            match verdict:
+                case RecoveryVerdict.TOGETHER:
+                    others.append(row)
+                case RecoveryVerdict.ALONE:
+                    suspects.append(row)
+                case RecoveryVerdict.QUARANTINE:
+                    await self._quarantine(row, tally)
+                case RecoveryVerdict.LATER:
+                    self._delay(row, tally)
+                case RecoveryVerdict.UNKNOWN:
+                    self._leave(row, tally)
+                case _:  # it fell due meanwhile: a timer brings it back, when it is its turn
+                    assert verdict is RecoveryVerdict.IN_TURN, verdict
         return suspects, others
 
-    def _is_candidate(self, row: WorkflowRow, now: float, tally: _Tally) -> bool:
+    def _is_ours(self, row: WorkflowRow) -> bool:
+        """Tell whether an instance is in memory, or was dealt with before."""
         assert row.id is not None
-        if row.id in self._cells or row.pk in self._set_aside:
-            return False
-        try:
-            workflow = self._registry.find(row.name, row.version)
-        except UnknownWorkflowError as error:
-            _log.error("workflow %s: left as it is: %s", row.id, error, extra=subject_of(row).extra)
-            tally.unknown.append(row.id)
-            self._set_aside.add(row.pk)
-            return False
-        if row.status is Status.PENDING and row.wake_at is not None and row.wake_at > now:
-            respawn = functools.partial(self.request, row.id)
-            self._timers.at(row.wake_at, respawn, length=workflow.restart.maximum)
-            _log.info(
-                "workflow %s: its respawn is due in %.1f s",
-                row.id,
-                row.wake_at - now,
-                extra=subject_of(row).extra,
-            )
-            tally.delayed.append(row.id)
-            self._set_aside.add(row.pk)
-            return False
-        return True
+        return row.id in self._cells or row.pk in self._set_aside
 
-    async def _quarantine(self, row: WorkflowRow, tally: _Tally) -> None:
+    def _note_damage(self, damage: StorageCorruptError, tally: Tally) -> None:
+        if damage.where not in self._damaged:
+            self._damaged.add(damage.where)
+            _log.error("left as it is: %s", damage)
+            tally.damaged.append(damage.where)
+
+    def _leave(self, row: WorkflowRow, tally: Tally) -> None:
         assert row.id is not None
-        reason = f"recovered {row.recoveries} times after the process died, without progress"
+        error = self._registry.unknown(row.name, row.version)
+        _log.error("workflow %s: left as it is: %s", row.id, error, extra=subject_of(row).extra)
+        tally.unknown.append(row.id)
+        self._set_aside.add(row.pk)
+
+    def _delay(self, row: WorkflowRow, tally: Tally) -> None:
+        assert row.id is not None
+        assert row.wake_at is not None
+        workflow = self._registry.find(row.name, row.version)
+        respawn = functools.partial(self.request, row.id)
+        self._timers.at(row.wake_at, respawn, length=workflow.restart.maximum)
+        _log.info(
+            "workflow %s: its respawn is due in %.1f s",
+            row.id,
+            row.wake_at - self._environment.wall(),
+            extra=subject_of(row).extra,
+        )
+        tally.delayed.append(row.id)
+        self._set_aside.add(row.pk)
+
+    async def _quarantine(self, row: WorkflowRow, tally: Tally) -> None:
+        assert row.id is not None
+        reason = quarantine_reason(row.recoveries)
         change = RowChange(status=apply(row.status, Event.QUARANTINE), reason=reason, wake_at=None)
         await self._storage.submit(Advance(row.pk, row.id, row.life, change=change))
         _log.error("workflow %s: quarantined: %s", row.id, reason, extra=subject_of(row).extra)
@@ -247,7 +213,7 @@ class Recovery:
 
     # -- reviving -------------------------------------------------------------------------------------
 
-    async def _revive_alone(self, row: WorkflowRow, tally: _Tally) -> None:
+    async def _revive_alone(self, row: WorkflowRow, tally: Tally) -> None:
         for sign_of_life in await self._revive([row], True, tally):
             # A healthy while is a sign of life, too, once that is stored.
             with trio.move_on_after(self._config.healthy_after + HEALTHY_PATIENCE_S):
@@ -257,7 +223,7 @@ class Recovery:
         self,
         rows: Sequence[WorkflowRow],
         counted: bool,
-        tally: _Tally,
+        tally: Tally,
         *,
         patient: bool = False,
         due_by: Mapping[str, float] = NOTHING_DUE,
@@ -274,7 +240,7 @@ class Recovery:
         self,
         rows: Sequence[WorkflowRow],
         claimed: Sequence[WorkflowRow],
-        tally: _Tally,
+        tally: Tally,
         due_by: Mapping[str, float],
     ) -> list[trio.Event]:
         """Read what was claimed and let it run; what cannot be read gets its old row back."""
@@ -365,7 +331,7 @@ class Recovery:
             while rows:
                 room = await self._cells.wait_for_room(len(rows))
                 part, rows = rows[:room], rows[room:]
-                signs = await self._revive(part, False, _Tally(), patient=True, due_by=due_by)
+                signs = await self._revive(part, False, Tally(), patient=True, due_by=due_by)
                 self._cells.counts.activated += len(signs)
 
     async def _read_rows(self, ids: Sequence[str]) -> list[WorkflowRow]:

@@ -40,7 +40,15 @@ class Registry:
         try:
             return self._by_key[name, version]
         except KeyError:
-            raise UnknownWorkflowError(name, version, self._known()) from None
+            raise self.unknown(name, version) from None
+
+    def knows(self, name: str, version: int) -> bool:
+        """Tell whether there is a workflow of this name and version."""
+        return (name, version) in self._by_key
+
+    def unknown(self, name: str, version: int | None) -> UnknownWorkflowError:
+        """Make the error that says that it is not registered, and what is."""
+        return UnknownWorkflowError(name, version, self._known())
 
     def _known(self) -> list[str]:
         return [f"{name}@{version}" for name, version in sorted(self._by_key)]
@@ -56,7 +64,7 @@ class Registry:
             UnknownWorkflowError: none of this name is registered.
         """
         if not any(known == name for known, _ in self._by_key):
-            raise UnknownWorkflowError(name, None, self._known())
+            raise self.unknown(name, None)
         return self.newest(name)
 
     def check(self, workflow: object) -> None:

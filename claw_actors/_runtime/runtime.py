@@ -32,7 +32,8 @@ from .cells import Cells
 from .environment import Environment
 from .handle import WorkflowHandle
 from .intervention import Intervention
-from .recovery import Recovery, RecoveryReport
+from .recovery import Recovery
+from .recovery_report import RecoveryReport
 from .registry import Registry
 from .signatures import signature_of
 from .starting import Starter

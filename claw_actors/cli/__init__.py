@@ -5,10 +5,10 @@ It uses what any program could: ``open_client``, ``open_runtime``, ``back_up``, 
 
 - ``program``: the command ``claw`` itself, and what errors become. ``exits``: the exit codes.
 - ``desk``: what the commands share: which database, and how to answer.
-- ``looking``, ``acting``, ``starting``, ``copying``, ``examining``, ``exporting``, ``pruning``,
-  ``counting``, ``demonstrating``, ``running``: the commands.
+- ``looking``, ``acting``, ``starting``, ``copying``, ``examining``, ``exporting``, ``foreseeing``,
+  ``pruning``, ``counting``, ``demonstrating``, ``running``: the commands.
 - ``ids``: what a shell completes. ``filters``: which workflows are meant. ``parameters``: JSON and
-  labels, given as text. ``targets``: what ``claw run`` imports. ``archive``: the records of an export.
+  labels, given as text. ``targets``: whose code is imported. ``archive``: the records of an export.
 - ``output``: JSON lines, tables, times. ``log_lines``: the log of ``claw run``. ``destination``: a
   file, or stdout.
 """

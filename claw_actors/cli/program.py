@@ -23,6 +23,7 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "demonstrating": ("demo",),
     "examining": ("doctor",),
     "exporting": ("export",),
+    "foreseeing": ("recover-report",),
     "pruning": ("prune",),
     "running": ("run",),
 }

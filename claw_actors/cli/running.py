@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeAlias
 
 import attrs
@@ -76,7 +75,6 @@ def run(
     level = None if log_level is None else log_level.upper()
     with logging_to_stderr(level, as_json=log_json) as imported, _told(as_records=log_json) as say:
         chosen = settings(db, config)
-        sys.path.insert(0, str(Path.cwd()))
         workflows = find_workflows(target)
         service = None if serve is None else find_service(serve)
         imported()

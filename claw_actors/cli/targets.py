@@ -1,11 +1,16 @@
-"""What ``MODULE:NAME`` names in somebody's code, and how it is said that it cannot be had."""
+"""What ``MODULE:NAME`` names in somebody's code, and how it is said that it cannot be had.
+
+Modules are found as ``python -m`` finds them: also in the working directory.
+"""
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import IO, Any, TypeAlias, cast
 
 import click
@@ -60,6 +65,9 @@ def _find(target: str) -> object:
     module_name, _, name = target.partition(":")
     if not module_name or not name or module_name.startswith("."):
         raise DefinitionError(f"{target!r} is not MODULE:NAME, such as app:workflows")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
     try:
         found: object = importlib.import_module(module_name)
     except Exception as error:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from .._core.journal import Entry, OpenTask
-from ..errors import NotFoundError
+from ..errors import NotFoundError, StorageCorruptError
 from .codec import Codec
 from .history import NOTHING_YET, HistoryEntry, history_of
 from .model import TaskState, WorkflowFilter, WorkflowPage, WorkflowState
 from .pruning import EndedPage
-from .records import DeadLetter, JournalPage, Listing, StoredValue, StoredWorkflow
+from .records import (
+    DeadLetter,
+    JournalPage,
+    Listing,
+    Loaded,
+    StoredValue,
+    StoredWorkflow,
+    Unfinished,
+)
 from .translation import state_of, task_of_entry, task_of_open
 from .validation import check_number
 
@@ -59,6 +67,14 @@ class Readable(Protocol):
 
     def list_ended(self, before_pk: int, limit: int) -> EndedPage:
         """Read the next ended workflows that are bound to no parent."""
+        ...
+
+    def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
+        """Read the next of those that recovery must bring back."""
+        ...
+
+    def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
+        """Read all that these need to run."""
         ...
 
 

@@ -35,6 +35,7 @@ DONE = [
     ("export", *DB),
     ("stats", *DB),
     ("prune", "--keep", "0", *DB),
+    ("recover-report", *DB),
 ]
 
 FAILED = [
@@ -58,6 +59,7 @@ FAILED = [
     (3, ("export", "nobody", *DB)),
     (1, ("stats", "--db", "missing.db")),
     (2, ("prune", *DB)),
+    (1, ("recover-report", "--db", "missing.db")),
     (2, ("demo", "--keep", ".")),
     (2, ("run", "nothing:here", *DB)),
     (2, ("dance",)),

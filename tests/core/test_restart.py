@@ -1,4 +1,4 @@
-"""What follows a crash, and an unclean end: the window's edges, clocks set back, verdicts."""
+"""What follows a crash: the window's edges, clocks set back."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 
 from claw_actors._core.restart import (
     Quarantine,
-    RecoveryVerdict,
     Respawn,
     Restart,
-    decide_recovery,
     decide_restart,
 )
 from claw_actors.errors import InvalidInputError
@@ -103,15 +101,3 @@ def test_a_policy_that_makes_no_sense_is_refused(field, value):
     with pytest.raises(InvalidInputError) as caught:
         Restart(**{field: value})
     assert caught.value.field == field
-
-
-def test_an_instance_without_a_record_comes_back_with_the_others():
-    """Nothing speaks against it."""
-    assert decide_recovery(0, 3) is RecoveryVerdict.TOGETHER
-
-
-def test_a_suspect_comes_back_alone_and_a_culprit_not_at_all():
-    """One recovery without progress makes a suspect, the limit a culprit."""
-    verdicts = [decide_recovery(n, 3) for n in range(1, 5)]
-    alone, parked = RecoveryVerdict.ALONE, RecoveryVerdict.QUARANTINE
-    assert verdicts == [alone, alone, parked, parked]

@@ -16,6 +16,7 @@ import trio
 from ..._core.failures import ErrorRecord
 from ..._core.lifecycle import OnExisting, Status
 from ..._core.requests import is_reserved, reply_to
+from ...definitions import Workflow
 from ...errors import (
     NotFoundError,
     WorkflowCancelledError,
@@ -29,8 +30,11 @@ from ...storage.model import JSON, TaskState, WorkflowFilter, WorkflowPage, Work
 from ...storage.opening import Sight, look_on
 from ...storage.reading import StorageReads
 from ...storage.validation import check_printable
+from ..config import RuntimeConfig
 from ..correspondence import DeadMessage, read_dead_letters
 from ..pruning import OnPruned, Place, PruneReport, Stepped, prune_all, rule_of, would_go
+from ..recovery_plan import RecoveryPlan, plan_recovery
+from ..registry import Registry
 from ..replies import decode_reply
 from .courier import Courier
 from .requests import (
@@ -369,6 +373,33 @@ class Client:
             return read_stepped(await self._courier.bring(request, repeatable=True))
 
         return attrs.evolve(await prune_all(step, on_pruned), dry_run=dry_run)
+
+    # -- asking what would be done --------------------------------------------------------------
+
+    async def plan_recovery(
+        self,
+        workflows: Iterable[Workflow[..., object]] | None = None,
+        *,
+        config: RuntimeConfig | None = None,
+    ) -> RecoveryPlan:
+        """Find out what would come back if the database were opened now, and what would not.
+
+        It reads what :meth:`Runtime.recover` reads, journals too, and sorts it by the same rules,
+        but changes nothing and runs no code. Where the database has an owner, the plan is for its
+        being killed now.
+
+        Args:
+            workflows: the code that there will be, as for :func:`open_runtime`; without, none is
+                called unknown.
+            config: that of the runtime which will open it; its limits count.
+
+        Raises:
+            DefinitionError: something in ``workflows`` is none, or two have the same name and
+                version.
+            StorageUnavailableError, StorageVersionError, StorageCorruptError: it cannot be read.
+        """
+        registry = None if workflows is None else Registry(workflows)
+        return await plan_recovery(self._sight, registry, config or RuntimeConfig(), time.time())
 
 
 def _new_key() -> str:

@@ -10,22 +10,34 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 from ..._core.journal import Entry, OpenTask
-from ...errors import StorageUnavailableError
+from ...errors import StorageCorruptError, StorageUnavailableError
 from ..model import WorkflowFilter
 from ..pruning import EndedPage
-from ..records import DeadLetter, JournalPage, Listing, StoredValue, StoredWorkflow
+from ..records import (
+    DeadLetter,
+    JournalPage,
+    Listing,
+    Loaded,
+    StoredValue,
+    StoredWorkflow,
+    Unfinished,
+)
 from .connection import open_reading, refuse_old_sqlite
+from .faults import mapped
 from .files import Place, checked_path, locate, refuse_missing
 from .inspection import find_version, refuse_others
+from .lock import find_holder
 from .pool import ReaderPool
 from .reader import Reader
 
 __all__ = ["Onlooker"]
+
+_CLEAN = "SELECT clean FROM claw_meta WHERE one = 1"
 
 
 class Onlooker:
@@ -100,6 +112,31 @@ class Onlooker:
         """Read a page of what has ended."""
         with self._reader() as reader:
             return reader.list_ended(before_pk, limit)
+
+    def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
+        """Read a page of what recovery would bring back."""
+        with self._reader() as reader:
+            return reader.list_unfinished(after_pk, due_by, limit)
+
+    def load(self, pks: Sequence[int]) -> list[Loaded | StorageCorruptError]:
+        """Read all that these need to run."""
+        with self._reader() as reader:
+            return reader.load(pks)
+
+    def find_owner(self) -> str | None:
+        """Find out who has it open, as they named themselves; ``None`` if nobody does.
+
+        Raises:
+            StorageUnavailableError: nobody can look.
+        """
+        with mapped(self._path):
+            return find_holder(locate(self._path).lock)
+
+    def ended_cleanly(self) -> bool:
+        """Tell whether its last owner has closed it; ``False`` while somebody has it open."""
+        with self._pool() as pool, pool.snapshot() as connection:
+            found = connection.execute(_CLEAN).fetchone()
+        return found is not None and bool(found[0])
 
     @contextmanager
     def keeping(self) -> Generator[None, None, None]:
