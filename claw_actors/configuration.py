@@ -182,10 +182,12 @@ _OURS: Final = tuple(f"{PREFIX}{field.name.upper()}_" for field in attrs.fields(
 
 def _found_file() -> Path | None:
     """Find the file of the working directory, if it has one."""
-    if (own := Path(FILE_NAME)).exists():
-        return own
+    # Not `Path.exists`, which raises where this user may not even enter that directory: whoever
+    # types `sudo -u shop claw list` in a home directory has no settings there.
+    if os.path.exists(FILE_NAME):  # noqa: PTH110
+        return Path(FILE_NAME)
     project = Path(PROJECT_FILE_NAME)
-    return project if project.exists() and _tables(project) else None
+    return project if os.path.exists(project) and _tables(project) else None  # noqa: PTH110
 
 
 def _tables(file: Path) -> dict[str, object]:

@@ -154,6 +154,15 @@ def test_somebody_without_rights_runs_nothing_and_is_told_which_are_missing(open
 
 
 @as_root
+def test_a_command_works_in_a_directory_that_its_user_may_not_enter(open_site):
+    """`sudo -u shop claw list --db ...`, typed in the home directory of somebody else."""
+    site, database = open_site, open_site.directory.parent / "claw.db"
+    site.stop(site.run("approve:1", uid=NOBODY, CLAW_STORAGE_SQLITE_PATH=str(database)))
+    site.directory.chmod(0o700)
+    assert "approve-00000" in site.claw("list", "--db", database, uid=NOBODY)
+
+
+@as_root
 def test_what_root_does_beside_a_service_takes_nothing_away_from_it(open_site):
     """The files remain the service's: it goes on, whether root looked while it ran or did not."""
     site = open_site

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
 import trio
 
-from claw_actors import MemoryStorage, errors
+from claw_actors import MemoryStorage, errors, load_config
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
@@ -63,3 +64,15 @@ async def test_another_number_of_letters_is_another_mailing(
         assert await runtime.result("mailing-of-2") == 2
         with pytest.raises(errors.NotFoundError):
             await runtime.result("mailing-of-3")
+
+
+def test_the_unit_of_systemd_sets_what_exists_and_is_patient_enough():
+    """Its settings are ours, and a stop takes longer than the grace before it is a kill."""
+    unit = (EXAMPLES / "shop.service").read_text()
+    settings = dict(re.findall(r"^Environment=(CLAW_\w+)=(.*)$", unit, re.MULTILINE))
+    config = load_config(environment=settings)
+    assert config.storage.type == "sqlite"
+    (patience,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    assert config.runtime.grace < float(patience)
+    (directory,) = re.findall(r"^StateDirectory=(\w+)$", unit, re.MULTILINE)
+    assert config.storage.sqlite.path == f"/var/lib/{directory}/shop.db"
