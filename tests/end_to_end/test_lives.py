@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -62,6 +63,38 @@ def test_what_runs_goes_on_after_each_kill_and_repeats_no_recorded_step(site):
     # What a kill has cut off between the deed and its record is done again, once for each kill.
     assert set(ledger) == {f"{id} {number}" for id in ids for number in range(STEPS)}
     assert ledger.total() <= (STEPS + 3) * len(ids)
+
+
+def test_what_is_reported_before_a_start_is_what_it_then_does(site):
+    """After each kill, until the one that is always there is known as poison and left alone."""
+    owner = site.run("stubborn:1 approve:1")
+    for kills in range(1, 4):
+        begun = {"stubborn-00000 begun": kills, "approve-00000 0": 1}
+        site.until(lambda begun=begun: site.ledger() == begun, "in its task", owner)
+        assert owner.kill() == -signal.SIGKILL
+        verdicts = foreseen(site)
+        assert verdicts["stubborn-00000"] == ("together" if kills == 1 else "alone")
+        # Whoever comes back alone shows no sign of life here: the owner opens no further.
+        owner = site.spawn("run", "app:workflows", "--json")
+    begun = {"stubborn-00000 begun": 4, "approve-00000 0": 1}
+    site.until(lambda: site.ledger() == begun, "in its task", owner)
+    owner.kill()
+    verdicts = foreseen(site, code=1)
+    owner = site.spawn("run", "app:workflows", "--json")
+    site.until(lambda: owner.out.read_text().endswith("\n"), "running", owner)
+    done = json.loads(owner.out.read_text())["recovery"]
+    site.stop(owner)
+    assert verdicts == {"stubborn-00000": "quarantine", "approve-00000": "alone"}
+    assert (done["recovered"], done["quarantined"]) == (["approve-00000"], ["stubborn-00000"])
+
+
+def foreseen(site, code: int = 0) -> dict[str, str]:
+    """Ask what the next start would do with each."""
+    process = site.spawn("recover-report", "app:workflows", "--json")
+    assert process.wait() == code, process.err.read_text()
+    summary, *lines = map(json.loads, process.out.read_text().splitlines())
+    assert (summary["owner"], summary["clean"]) == (None, False)
+    return {line["id"]: line["verdict"] for line in lines}
 
 
 @pytest.mark.parametrize(
