@@ -84,7 +84,9 @@ def test_what_is_reported_before_a_start_is_what_it_then_does(site):
     site.until(lambda: owner.out.read_text().endswith("\n"), "running", owner)
     done = json.loads(owner.out.read_text())["recovery"]
     site.stop(owner)
-    assert verdicts == {"stubborn-00000": "quarantine", "approve-00000": "alone"}
+    assert verdicts.pop("stubborn-00000") == "quarantine"
+    # How far the other one had got at each kill is chance.
+    assert verdicts in ({"approve-00000": "together"}, {"approve-00000": "alone"})
     assert (done["recovered"], done["quarantined"]) == (["approve-00000"], ["stubborn-00000"])
 
 
