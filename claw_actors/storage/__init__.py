@@ -8,8 +8,9 @@
   ``listeners``: who is told of what was committed; ``executor``: where backends run.
 - ``backend``: the synchronous contract. ``operations``, ``records``: what passes through it.
 - What backends share, so that they agree. ``family``: what binds a child to its parent;
-  ``pruning``: which families go, and what is remembered; ``steering``: pause, resume, terminate; ``refusals``: why a message could not be sent, or a child
-  not be started, to be recorded; ``transacting``: an author's own SQL in a commit.
+  ``pruning``: which families go, and what is remembered; ``steering``: pause, resume, terminate;
+  ``saving``: by hand; ``refusals``: why a message could not be sent, or a child not be started, to
+  be recorded; ``transacting``: an author's own SQL in a commit.
 - ``memory``, ``sqlite``: the backends. ``backups``: copies of a SQLite file in use.
 - ``codec``: values as strict JSON. ``converter``: what makes it strict.
 """

@@ -12,11 +12,12 @@ from typing import TypeAlias
 import attrs
 
 from .._core.journal import Entry, EntryKind, EntryStatus, OpenTask
-from .._core.lifecycle import Status
+from .._core.lifecycle import Event, Status, allowed
 from ..errors import ClawError, StaleWriteError
 from .pruning import Forget, Forgotten, GiveBack, GivenBack, Prune, Pruned
 from .records import UNCHANGED, DeadLetter, RowChange, WorkflowRow
 from .refusals import ChildRefusal, Refusal, SendRefusal, encode_refusal
+from .saving import Saved, SaveTask, SaveWorkflow
 from .steering import Reported, Steer, Steered
 from .transacting import RolledBack, Transact, Transacted
 from .validation import check_key
@@ -160,6 +161,21 @@ class Advance:
     children: tuple[Create, ...] = ()
     continued: tuple[Entry, ...] = ()
 
+    def check(self, life: int, last_n: int) -> None:
+        """Make sure that nobody else has gone on with the workflow meanwhile; for backends.
+
+        Args:
+            life: the stored one.
+            last_n: the number of the last entry of the run.
+
+        Raises:
+            StaleWriteError: somebody has.
+        """
+        if life != self.life:
+            raise StaleWriteError(self.id, "life", self.life, life)
+        if self.expect_n is not None and last_n != self.expect_n:
+            raise StaleWriteError(self.id, "journal", self.expect_n, last_n)
+
     def change_of(self, row: WorkflowRow) -> RowChange | None:
         """Say what changes of the row as it is stored; for backends."""
         if self.change is None or row.status is not Status.PAUSED:
@@ -231,8 +247,8 @@ class Claim:
     (``lifecycle.allowed(status, Event.CLAIM)``) are left out of the answer, as they are.
 
     A claimed row gets: life + 1, recoveries + 1 if ``counted``, status running, ``wake_at``
-    ``None``, ``reason`` ``None`` if it was pending (after a crash, say), ``started_at`` ``at`` if it was
-    ``None``, revision + 1.
+    ``None``, ``reason`` ``None`` if it was pending (after a crash, say), ``started_at`` ``at`` if it
+    was ``None``, revision + 1.
 
     Attributes:
         lives: pairs of ``pk`` and the life it had when it was read.
@@ -243,6 +259,24 @@ class Claim:
     lives: tuple[tuple[int, int], ...]
     at: float
     counted: bool
+
+    def change_of(self, row: WorkflowRow, life: int) -> RowChange | None:
+        """Say what changes of a row that is claimed; ``None`` if it is left as it is. For backends.
+
+        Args:
+            row: as it is stored.
+            life: the one it had when it was read.
+        """
+        if row.life != life or not allowed(row.status, Event.CLAIM):
+            return None
+        return RowChange(
+            status=Status.RUNNING,
+            reason=None if row.status is Status.PENDING else row.reason,
+            wake_at=None,
+            life=life + 1,
+            recoveries=row.recoveries + self.counted,
+            started_at=self.at if row.started_at is None else row.started_at,
+        )
 
 
 @attrs.frozen
@@ -291,68 +325,6 @@ class Sent:
     pk: int
     n: int
     duplicate: bool = False
-
-
-@attrs.frozen
-class SaveWorkflow:
-    """Change a row, compare-and-swap on its revision; append its result if it has one.
-
-    Attributes:
-        id: the workflow. ``NotFoundError`` if it is gone.
-        expect_revision: ``StaleWriteError("revision")`` unless it is the stored one.
-        change: columns to set.
-        entries: to append.
-    """
-
-    id: str
-    expect_revision: int
-    change: RowChange
-    entries: tuple[Entry, ...] = ()
-
-
-@attrs.frozen
-class SaveTask:
-    """Insert or replace open work, or record an outcome; exactly one of the two is given.
-
-    A task whose outcome is recorded (and not voided) is never changed: recording the same
-    outcome again (equal but for ``n`` and ``at``) does nothing, anything else is
-    ``StaleWriteError("task")``. Recording an outcome deletes the task's open work. The row is
-    not touched. ``NotFoundError`` if the workflow is gone.
-    """
-
-    workflow_id: str
-    opened: OpenTask | None = None
-    entry: Entry | None = None
-
-    def check_repeats(self, recorded: Entry) -> None:
-        """Make sure that this says no more than what is recorded of the task; for backends.
-
-        Raises:
-            StaleWriteError: it says something else.
-        """
-        if self.entry is None:
-            assert self.opened is not None
-            raise StaleWriteError(
-                self.workflow_id, "task", str(self.opened.status), str(recorded.status)
-            )
-        # The number and the time are storage's and the clock's, not the caller's.
-        entry = attrs.evolve(self.entry, n=recorded.n, at=recorded.at)
-        differs = [
-            "result" if field.name == "value" else field.name
-            for field in attrs.fields(Entry)
-            if getattr(entry, field.name) != getattr(recorded, field.name)
-        ]
-        if differs:
-            raise StaleWriteError(
-                self.workflow_id, "task", str(entry.status), str(recorded.status), differs
-            )
-
-
-@attrs.frozen
-class Saved:
-    """Answer to :class:`SaveWorkflow` and :class:`SaveTask`: the row's revision."""
-
-    revision: int
 
 
 @attrs.frozen

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, assert_never
 import attrs
 
 from ..._core.journal import Entry, EntryKind, OpenTask, effective
-from ..._core.lifecycle import TERMINAL, Event, Status, allowed
+from ..._core.lifecycle import TERMINAL, Status
 from ...errors import (
     ClawError,
     DuplicateKeyError,
     HistoryPrunedError,
     NotFoundError,
-    StaleWriteError,
     TransactionsUnsupportedError,
     WorkflowClosedError,
 )
@@ -188,10 +187,7 @@ class Transaction:
         record = self._table.get_visible(operation.pk)
         if record is None:
             raise NotFoundError("workflow", operation.id)
-        if record.row.life != operation.life:
-            raise StaleWriteError(operation.id, "life", operation.life, record.row.life)
-        if operation.expect_n is not None and record.last_n != operation.expect_n:
-            raise StaleWriteError(operation.id, "journal", operation.expect_n, record.last_n)
+        operation.check(record.row.life, record.last_n)
         if operation.opened or operation.closed:
             opened = {task.op: task for task in operation.opened}
             kept = {**record.open_tasks, **opened}
@@ -284,20 +280,9 @@ class Transaction:
         rows: list[WorkflowRow] = []
         for pk, life in operation.lives:
             record = self._table.get_visible(pk)
-            if record is None or record.row.life != life:
+            if record is None or (change := operation.change_of(record.row, life)) is None:
                 continue
-            row = record.row
-            if not allowed(row.status, Event.CLAIM):
-                continue
-            change = RowChange(
-                status=Status.RUNNING,
-                reason=None if row.status is Status.PENDING else row.reason,
-                wake_at=None,
-                life=life + 1,
-                recoveries=row.recoveries + operation.counted,
-                started_at=operation.at if row.started_at is None else row.started_at,
-            )
-            claimed = attrs.evolve(record, row=change.apply(row))
+            claimed = attrs.evolve(record, row=change.apply(record.row))
             self._table.put(pk, claimed)
             rows.append(self._table.row(claimed))
         return Claimed(tuple(rows))
@@ -355,9 +340,7 @@ class Transaction:
 
     def _save_workflow(self, operation: SaveWorkflow) -> Saved:
         record = self._table.find(operation.id)
-        found = record.row.revision
-        if found != operation.expect_revision:
-            raise StaleWriteError(operation.id, "revision", operation.expect_revision, found)
+        operation.check(record.row)
         record = attrs.evolve(
             record.with_entries(operation.entries), row=_changed(record.row, operation.change)
         )
@@ -366,17 +349,14 @@ class Transaction:
 
     def _save_task(self, operation: SaveTask) -> Saved:
         record = self._table.find(operation.workflow_id)
-        entry, opened = operation.entry, operation.opened
-        assert (entry is None) != (opened is None), "exactly one of the two is given"
-        task = opened if entry is None else entry
-        assert task is not None
-        recorded = _outcome(record, task.op)
+        op, entry, opened = operation.op, operation.entry, operation.opened
+        recorded = _outcome(record, op)
         if recorded is not None:
             operation.check_repeats(recorded)
             return Saved(record.row.revision)
-        kept = {op: kept for op, kept in record.open_tasks.items() if op != task.op}
+        kept = {other: task for other, task in record.open_tasks.items() if other != op}
         if opened is not None:
-            kept[opened.op] = opened
+            kept[op] = opened
         if entry is not None:
             record = record.with_entries((entry,))
         self._table.put(record.row.pk, _with_open_tasks(record, kept))

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 import attrs
 
 from ..._core.journal import Entry, EntryKind, effective
-from ..._core.lifecycle import TERMINAL, Event, Status, allowed
+from ..._core.lifecycle import TERMINAL
 from ...errors import (
     ClawError,
     DuplicateKeyError,
     NotFoundError,
-    StaleWriteError,
     StorageCorruptError,
     WorkflowClosedError,
 )
@@ -55,7 +54,7 @@ from ..operations import (
     Trim,
     Trimmed,
 )
-from ..records import RowChange, StoredValue, WorkflowRow
+from ..records import StoredValue, WorkflowRow
 from ..refusals import CHILD_REFUSALS, SEND_REFUSALS, ChildRefusal, SendRefusal
 from . import statements
 from .belongings import letter_values, value_values
@@ -207,10 +206,7 @@ class Transaction:
             if stored is None:
                 raise NotFoundError("workflow", operation.id)
             head = self._journal.head(stored)
-        if head.life != operation.life:
-            raise StaleWriteError(operation.id, "life", operation.life, head.life)
-        if operation.expect_n is not None and head.n != operation.expect_n:
-            raise StaleWriteError(operation.id, "journal", operation.expect_n, head.n)
+        operation.check(head.life, head.n)
         if operation.opened:
             self._connection.executemany(
                 statements.SAVE_TASK,
@@ -279,11 +275,9 @@ class Transaction:
         for pk, life in operation.lives:
             # The same one may be named twice: then it is the claimed one that counts.
             stored = claimed.get(pk) or self._readable(pk)
-            if stored is None or stored.row.life != life:
+            if stored is None or (change := operation.change_of(stored.row, life)) is None:
                 continue
-            if not allowed(stored.row.status, Event.CLAIM):
-                continue
-            row = _claim_row(stored.row, operation)
+            row = change.apply(stored.row)
             claimed[pk] = Stored(row, stored.parent_pk, workflow_values(row, stored.parent_pk))
             rows.append(row)
             if (head := self._journal.known(pk)) is not None:
@@ -365,9 +359,7 @@ class Transaction:
 
     def _save_workflow(self, operation: SaveWorkflow) -> Saved:
         stored = self._workflows.find(operation.id)
-        found = stored.row.revision
-        if found != operation.expect_revision:
-            raise StaleWriteError(operation.id, "revision", operation.expect_revision, found)
+        operation.check(stored.row)
         head = self._journal.head(stored)
         row = self._workflows.change(stored, operation.change)
         head.life = row.life
@@ -381,10 +373,7 @@ class Transaction:
         if head is None:  # only then the whole row has to be read, and checked
             head = self._journal.head(self._workflows.find(id))
         entry, opened = operation.entry, operation.opened
-        assert (entry is None) != (opened is None), "exactly one of the two is given"
-        task = opened if entry is None else entry
-        assert task is not None
-        recorded = self._outcome(id, pk, head, task.op)
+        recorded = self._outcome(id, pk, head, operation.op)
         if recorded is not None:
             operation.check_repeats(recorded)
             return Saved(revision)
@@ -437,15 +426,3 @@ class Transaction:
     def _prune(self, operation: Prune) -> Pruned:
         self._journal.flush()
         return prune(self._connection, self._where, operation)
-
-
-def _claim_row(row: WorkflowRow, claim: Claim) -> WorkflowRow:
-    change = RowChange(
-        status=Status.RUNNING,
-        reason=None if row.status is Status.PENDING else row.reason,
-        wake_at=None,
-        life=row.life + 1,
-        recoveries=row.recoveries + claim.counted,
-        started_at=claim.at if row.started_at is None else row.started_at,
-    )
-    return change.apply(row)
