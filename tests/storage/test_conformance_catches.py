@@ -24,7 +24,7 @@ from claw_actors.errors import (
     WorkflowClosedError,
 )
 from claw_actors.storage import family
-from claw_actors.storage.memory import MemoryStorage, transaction
+from claw_actors.storage.memory import MemoryStorage, removal, transaction
 from claw_actors.storage.memory.journal import Journal
 from claw_actors.storage.memory.keys import Keys
 from claw_actors.storage.memory.table import Table
@@ -1104,7 +1104,7 @@ class ReadsThePast(MemoryStorage):
 class PrunesAnything(MemoryStorage):
     def commit(self, group):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(transaction, "family_ended_at", lambda rows: 0.0)
+            patch.setattr(removal, "family_ended_at", lambda rows: 0.0)
             return super().commit(group)
 
 

@@ -2,7 +2,7 @@
 
 - ``table``: the workflows and their indexes, with an undo log.
 - ``journal``, ``keys``: the entries of one workflow, and the keys of its messages.
-- ``transaction``: what each operation does to a table.
+- ``transaction``: what each operation does to a table; ``removal``: what leaves it.
 - ``matching``: which rows a filter lets through.
 - ``backend``: ownership, locking and reading.
 """

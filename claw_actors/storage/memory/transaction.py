@@ -34,15 +34,12 @@ from ..operations import (
     Create,
     Created,
     Delete,
-    Deleted,
     Forget,
-    Forgotten,
     GiveBack,
     GivenBack,
     Housekeeping,
     Operation,
     Prune,
-    Pruned,
     Reported,
     Result,
     Saved,
@@ -57,10 +54,10 @@ from ..operations import (
     Trim,
     Trimmed,
 )
-from ..pruning import Remembered, ended_at, family_ended_at
 from ..records import RowChange, StoredValue, WorkflowRow
 from ..refusals import CHILD_REFUSALS, SEND_REFUSALS, ChildRefusal, SendRefusal
 from .journal import Journal
+from .removal import delete, forget, prune
 from .table import Record, Table
 
 if TYPE_CHECKING:
@@ -145,7 +142,7 @@ class Transaction:
             case SaveTask():
                 return self._save_task(operation)
             case Delete():
-                return self._delete(operation)
+                return delete(self._table, operation)
             case Prune() | Forget() | GiveBack():
                 return self._keep_house(operation)
             case _:  # pragma: no cover - the union is closed; the type checker proves it
@@ -154,9 +151,9 @@ class Transaction:
     def _keep_house(self, operation: Housekeeping) -> Answer:
         match operation:
             case Prune():
-                return self._prune(operation)
+                return prune(self._table, operation)
             case Forget():
-                return self._forget(operation)
+                return forget(self._table, operation)
             case GiveBack():
                 return GivenBack(0, done=True)
             case _:  # pragma: no cover - the union is closed; the type checker proves it
@@ -361,60 +358,6 @@ class Transaction:
             record = record.with_entries((entry,))
         self._table.put(record.row.pk, _with_open_tasks(record, kept))
         return Saved(record.row.revision)
-
-    def _delete(self, operation: Delete) -> Deleted:
-        if operation.pk:
-            half = self._table.get(operation.pk)
-            if half is None:
-                return Deleted(operation.pk, done=True)
-            assert half.row.id is None, "only what the first step answered may be given as pk"
-            record = half
-        else:
-            record = self._table.find(operation.id)
-        return Deleted(record.row.pk, self._remove(record, operation.limit))
-
-    def _remove(self, record: Record, limit: int) -> bool:
-        """Make a record invisible, and delete a piece of it; tell whether nothing is left."""
-        pk = record.row.pk
-        left = record.entries[limit:]
-        if not left:
-            self._table.put(pk, None)
-            return True
-        nameless = attrs.evolve(record.row, id=None)
-        self._table.put(pk, Record(row=nameless, parent_pk=None, journal=Journal.of(left)))
-        return False
-
-    def _prune(self, operation: Prune) -> Pruned:
-        ids: list[str] = []
-        unfinished: list[int] = []
-        left = operation.limit
-        for pk in operation.pks:
-            root = self._table.get_visible(pk)
-            if root is None or self._table.is_bound(root):
-                continue
-            family = self._table.bound_family(root)
-            latest = family_ended_at(record.row for record in family)
-            if latest is None or latest >= operation.ended_before:
-                continue
-            for record in family:
-                row = record.row
-                assert row.id is not None
-                ids.append(row.id)
-                digest = record.entries[0].digest
-                at = ended_at(row)
-                self._table.remember(
-                    row.id, Remembered(row.id, row.name, row.status, digest, at, operation.at)
-                )
-                if not self._remove(record, max(1, left)):
-                    unfinished.append(row.pk)
-                left -= len(record.entries)
-        return Pruned(tuple(ids), tuple(unfinished))
-
-    def _forget(self, operation: Forget) -> Forgotten:
-        found = self._table.pruned_before(operation.pruned_before)[: operation.limit]
-        for one in found:
-            self._table.remember(one.id, None)
-        return Forgotten(len(found))
 
 
 def _outcome(record: Record, op: str) -> Entry | None:
