@@ -10,6 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from claw_actors.cli.program import ROOMS
+
+from . import test_demonstrating, test_starting
 from .conftest import spawn
 
 DB = ("--db", "claw.db")
@@ -62,6 +65,7 @@ FAILED = [
     (1, ("recover-report", "--db", "missing.db")),
     (2, ("demo", "--keep", ".")),
     (2, ("run", "nothing:here", *DB)),
+    (1, ("start", "ship", '"anvil"', *DB)),
     (2, ("dance",)),
 ]
 
@@ -164,3 +168,18 @@ def test_run_without_a_database_says_that_nothing_is_kept(place, monkeypatch):
     assert last["message"] == "memory is closed"
     [stopped] = [one for one in logged if one["level"] == "WARNING"]
     assert stopped["message"] == "SIGTERM: stopping; once more to stop at once"
+
+
+DONE_ELSEWHERE = {
+    "demo": test_demonstrating.test_what_is_killed_goes_on,
+    "run": test_run_recovers_obeys_other_processes_and_stops_on_a_signal,
+    "start": test_starting.test_the_owner_starts_what_the_command_names,
+}
+"""Commands that need more than a database, and the tests that run them as processes."""
+
+
+@pytest.mark.parametrize("command", [name for names in ROOMS.values() for name in names])
+def test_every_command_is_run_as_a_process_that_is_done_and_one_that_fails(command):
+    """Whoever adds a command adds it to both tables."""
+    assert command in {name for name, *_ in DONE} | set(DONE_ELSEWHERE)
+    assert command in {name for _, (name, *_) in FAILED}
