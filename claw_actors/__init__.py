@@ -53,6 +53,8 @@ from ._runtime.rollback import RollbackHandler as RollbackHandler
 from ._runtime.runtime import Runtime as Runtime
 from ._runtime.scopes import CancelScope as CancelScope
 from ._runtime.statistics import RuntimeStatistics as RuntimeStatistics
+from ._runtime.stopping import CutOffTask as CutOffTask
+from ._runtime.stopping import StopReport as StopReport
 from .actors import Actor as Actor
 from .actors import ActorRef as ActorRef
 from .actors import ChildSpec as ChildSpec
@@ -112,6 +114,7 @@ __all__ = [
     "Connection",
     "Context",
     "Cursor",
+    "CutOffTask",
     "DeadMessage",
     "DeadlineExceededError",
     "EntryKind",
@@ -143,6 +146,7 @@ __all__ = [
     "SQLiteStorage",
     "Semaphore",
     "Status",
+    "StopReport",
     "Storage",
     "StorageConfig",
     "Supervisor",

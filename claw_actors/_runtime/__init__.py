@@ -17,7 +17,8 @@ In the order in which one meets them, from the outside in:
   one who watches deadlines. ``subjects``: how the log names an instance.
 - One life of one instance. ``incarnation``: from checkpoint to end; ``driver``: runs the author's
   code, and refuses foreign awaits; ``rollback``, ``closing``, ``continuing``: what the end of the
-  function brings about. ``rest``, ``leaving``: how it leaves memory, and how it is stopped.
+  function brings about. ``rest``, ``leaving``: how it leaves memory, and how it is stopped;
+  ``stopping``: what a stop of all of them has cut off.
 - Its order. ``sequencer``: who has the turn, and what is delivered next. ``turns``: the turn
   itself; ``strand``: one sequence of operations; ``operation``: what a strand waits for;
   ``waiting``: all of these; ``operations``: how they begin and end; ``upcoming``: entries not

@@ -265,6 +265,7 @@ class Attempts:
         if trio.current_effective_deadline() == -float("inf"):
             return Cancelled()  # before it could start
         self._begin(info)
+        began = trio.current_time()
         # Each attempt gets arguments of its own: a body that changes them in place changes
         # nothing for the workflow, which a replay could not repeat.
         args, kwargs = signature.decode_arguments(self.codec, data)
@@ -292,6 +293,7 @@ class Attempts:
             if any(isinstance(part, trio.Cancelled) for part in parts):
                 strand.check_durable()
             if all(isinstance(part, trio.Cancelled) for part in parts):
+                self._sequencer.leaving.body_cancelled(info, trio.current_time() - began)
                 return Cancelled()  # noqa: ASYNC104
             if isinstance(error, Exception):
                 return Raised(error)  # noqa: ASYNC104

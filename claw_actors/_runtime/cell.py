@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..storage.records import Loaded
     from .rest import Left, Rest
     from .sequencer import Sequencer
+    from .stopping import CutOffTask
     from .timers import Timer
 
 __all__ = ["Cell", "CellCounts", "Instance"]
@@ -58,6 +59,10 @@ class Cell:
         stopping: its supervisor has asked it to stop.
         look_again: something was asked for that its present incarnation will not do: when it has
             left memory, look whether it has to come back.
+        paused: its last incarnation was paused.
+        is_over: it has ended or is quarantined, or somebody has dropped it from memory who knows
+            better: nothing of it goes on by itself.
+        cut_off: tasks of its last incarnation that were cut off in the middle of an attempt.
     """
 
     pk: int
@@ -74,6 +79,9 @@ class Cell:
     stopping: bool = False
     look_again: bool = False
     rest: Rest | None = None
+    paused: bool = False
+    is_over: bool = False
+    cut_off: tuple[CutOffTask, ...] = ()
 
     @property
     def left(self) -> Left | None:

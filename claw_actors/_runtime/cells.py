@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .environment import Environment
     from .registry import Registry
     from .rest import Left
+    from .stopping import Stops
     from .timers import Timers
 
 __all__ = ["WORKFLOWS", "Cells"]
@@ -57,8 +58,10 @@ class Cells:
         codec: Codec,
         config: RuntimeConfig,
         environment: Environment,
+        stops: Stops,
     ) -> None:
         self.counts: CellCounts = CellCounts()
+        self.stops = stops
         self._supervisor = supervisor
         self._storage = storage
         self._registry = registry
@@ -192,6 +195,7 @@ class Cells:
         except (SupervisorStoppedError, UnknownChildError):
             # It is found again by the next recovery: after a reopening, or an opening.
             self._storage.expect_nobody(row.pk)
+            self.stops.came_too_late(row.pk, row.id)
             return None
         ref.cell.when_down(lambda: self._forget(cell))
         self._cells[row.id] = cell
@@ -205,6 +209,7 @@ class Cells:
 
     def _forget(self, cell: Cell) -> None:
         del self._cells[cell.id]
+        self.stops.left(cell)
         # If it never came to listen: what was written to it meanwhile may have to wake it.
         self._storage.expect_nobody(cell.pk)
         cell.sign_of_life.set()
@@ -223,9 +228,22 @@ class Cells:
 
     def seal_all(self, reason: str) -> None:
         """Storage has failed: nothing that any instance does counts any more."""
+        self.begin_stop(reason, for_good=False)
         for cell in self._cells.values():
             if cell.sequencer is not None:
                 cell.sequencer.leaving.seal(reason, at_once=True)
+
+    def begin_stop(self, reason: str, *, for_good: bool = True) -> None:
+        """All of them are about to be stopped: take note of who only waits."""
+        self.stops.begin(
+            reason,
+            (
+                id
+                for id, cell in self._cells.items()
+                if cell.sequencer is not None and cell.sequencer.is_idle
+            ),
+            for_good=for_good,
+        )
 
     async def stop(self, id: str, reason: str) -> None:
         """Drop an instance from memory, at once, and wait until it is gone.
@@ -235,7 +253,7 @@ class Cells:
         """
         with contextlib.suppress(UnknownChildError):
             if (cell := self._cells.get(id)) is not None:
-                cell.look_again = True
+                cell.look_again = cell.is_over = True
             await self._supervisor.nested(WORKFLOWS).stop_child(id, reason=reason, grace=0.0)
 
     async def rest(self, id: str, reason: str) -> None:

@@ -97,7 +97,7 @@ class Crashes:
                 "workflow %s: its crash could not be stored: %s", cell.id, refusal, extra=about
             )
             return GiveUp()
-        cell.restarts = verdict.restarts
+        cell.restarts, cell.is_over = verdict.restarts, event is Event.QUARANTINE
         cell.sign_of_life.set()
         self._changed(cell.id)
         return GiveUp() if due_at is None else RestartAfter(max(0.0, due_at - now))

@@ -23,8 +23,10 @@ from ..errors import (
 )
 from ..storage.write_queue import fresh
 from .operation import Condition, Operation
+from .stopping import CutOffTask
 
 if TYPE_CHECKING:
+    from ..task_context import TaskInfo
     from .sequencer import Sequencer
 
 __all__ = ["Leaving"]
@@ -43,6 +45,8 @@ class Leaving:
         self.paused: bool = False
         # What was unwinding when the code was found not to do what the journal says.
         self.diverged_in: BaseException | None = None
+        # Tasks that were cancelled in the middle of an attempt since it was sealed.
+        self.cut_off: tuple[CutOffTask, ...] = ()
         # Around all of its code.
         self.scope: trio.CancelScope = trio.CancelScope()
         self._on_seal: dict[Callable[[], None], None] = {}
@@ -79,6 +83,18 @@ class Leaving:
                 wake = None if is_task else outcome.Error(InstanceSealed(self.sealed))
                 sequencer.cancelled(awaited.strand, wake)
         sequencer.pump_for(None)
+
+    def body_cancelled(self, info: TaskInfo, seconds: float) -> None:
+        """A task body was cancelled, after so many seconds: cut off, if it was not on purpose."""
+        if self.sealed is not None:
+            self.cut_off += (
+                CutOffTask(
+                    workflow_id=info.workflow_id,
+                    task_id=info.task_id,
+                    attempt=info.attempt,
+                    seconds=seconds,
+                ),
+            )
 
     def pause(self) -> None:
         """An operator has paused it."""

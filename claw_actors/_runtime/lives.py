@@ -108,14 +108,14 @@ class Lives:
         try:
             status = await incarnation.run()
         finally:
-            cell.sequencer = None
-            cell.look_again = (
-                cell.look_again or sequencer.leaving.paused or sequencer.rest.was_stirred
-            )
+            leaving, cell.sequencer = sequencer.leaving, None
+            cell.paused, cell.cut_off = leaving.paused, leaving.cut_off
+            cell.look_again = cell.look_again or leaving.paused or sequencer.rest.was_stirred
             if cell.healthy is not None:
                 cell.healthy.cancel()
         if status is not None:
             self._counts.ended += 1
+            cell.is_over = True
             _log.info("workflow %s: %s", cell.id, status)
         return next_run.row
 

@@ -39,6 +39,7 @@ from .recovery import Recovery
 from .registry import Registry
 from .retention import Retainer
 from .runtime import Runtime
+from .stopping import Stops
 from .timers import Timers
 
 __all__ = ["open_runtime"]
@@ -65,8 +66,10 @@ async def open_runtime(
 
     At the end of the block no workflow operation starts any more; running task bodies get
     ``config.grace`` seconds to end and be recorded. What is unfinished goes on at the next
-    opening. It never calls ``trio.run``, installs no signal handler and holds no global: two
-    runtimes can live in one process, on two databases.
+    opening; ``runtime.stop_report`` tells what that is, after the block.
+
+    It never calls ``trio.run``, installs no signal handler and holds no global: two runtimes can
+    live in one process, on two databases.
 
     Args:
         storage: a path (SQLite), ``SQLiteStorage(...)``, ``MemoryStorage()`` or any backend.
@@ -89,33 +92,36 @@ async def open_runtime(
     environment = environment or Environment()
     registry = Registry(workflows)
     codec = Codec(config.max_payload_bytes)
-    async with supervise_storage(
-        as_backend(storage),
-        executor=InlineExecutor() if environment.inline else None,
-        max_restarts=config.max_storage_restarts,
-    ) as (supervisor, actor):
-        timers = Timers(environment.wall, environment.clock_check_s)
-        cells = Cells(supervisor, actor, timers, registry, codec, config, environment)
-        recovery = Recovery(actor, cells, timers, registry, config, environment)
-        cells.on_left, cells.on_wanted = recovery.left, recovery.request
-        runtime = Runtime(supervisor, actor, cells, recovery, registry, codec, environment)
-        control = _control(runtime, actor.backend.socket_path, codec, config)
-        actor.on_failure.append(lambda: cells.seal_all("storage failed"))
-        actor.on_unheard = lambda _, id: recovery.request(id)
-        try:
-            await _start(supervisor, actor, timers, recovery, config)
-            if not config.retention.is_off:
-                retainer = Retainer(actor, runtime.pruner, config.retention, environment.wall)
-                await _start_on_storage(supervisor, actor, _retention(retainer))
-            if control is not None:
-                await _start_on_storage(supervisor, actor, control)
-            runtime.recovery_report = recovery.report
-            yield runtime
-        finally:
-            runtime.close()
-            # With the grace, the patience of writes that wait for a full disk is over, too.
-            timers.at(environment.wall() + config.grace, actor.hurry, length=config.grace)
-            supervisor.request_stop("the runtime is closing")
+    stops = Stops()
+    with stops.told():
+        async with supervise_storage(
+            as_backend(storage),
+            executor=InlineExecutor() if environment.inline else None,
+            max_restarts=config.max_storage_restarts,
+        ) as (supervisor, actor):
+            timers = Timers(environment.wall, environment.clock_check_s)
+            cells = Cells(supervisor, actor, timers, registry, codec, config, environment, stops)
+            recovery = Recovery(actor, cells, timers, registry, config, environment)
+            cells.on_left, cells.on_wanted = recovery.left, recovery.request
+            runtime = Runtime(supervisor, actor, cells, recovery, registry, codec, environment)
+            control = _control(runtime, actor.backend.socket_path, codec, config)
+            actor.on_failure.append(lambda: cells.seal_all("storage failed"))
+            actor.on_unheard = lambda _, id: recovery.request(id)
+            try:
+                await _start(supervisor, actor, timers, recovery, config)
+                if not config.retention.is_off:
+                    retainer = Retainer(actor, runtime.pruner, config.retention, environment.wall)
+                    await _start_on_storage(supervisor, actor, _retention(retainer))
+                if control is not None:
+                    await _start_on_storage(supervisor, actor, control)
+                runtime.recovery_report = recovery.report
+                yield runtime
+            finally:
+                runtime.close()
+                # With the grace, the patience of writes that wait for a full disk is over, too.
+                timers.at(environment.wall() + config.grace, actor.hurry, length=config.grace)
+                cells.begin_stop("the runtime is closing")
+                supervisor.request_stop("the runtime is closing")
 
 
 async def _start(

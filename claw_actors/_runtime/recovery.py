@@ -95,6 +95,7 @@ class Recovery:
 
         Run once more after storage was opened again, when nothing is in memory.
         """
+        self._cells.stops.resumed()
         self._set_aside.clear()
         self._wakes.reset()
         self._window_over = False

@@ -38,6 +38,7 @@ from .registry import Registry
 from .signatures import signature_of
 from .starting import Starter
 from .statistics import RuntimeStatistics
+from .stopping import StopReport
 
 if TYPE_CHECKING:
     from .context import Context
@@ -80,6 +81,11 @@ class Runtime(Intervention):
         self._starter = Starter(actor, cells, codec, environment, self.delete)
         self.recovery_report: RecoveryReport = RecoveryReport()
         self._closed = trio.Event()
+
+    @property
+    def stop_report(self) -> StopReport | None:
+        """What was interrupted and cut off; ``None`` until the block of ``open_runtime`` has ended."""
+        return self._cells.stops.report
 
     @property
     def storage(self) -> Storage:
@@ -319,6 +325,7 @@ class Runtime(Intervention):
         See :func:`stop_on_signals`.
         """
         self.close()
+        self._cells.begin_stop(reason)
         self._supervisor.request_stop(reason)
         if grace is not None:
             self._cells.hasten(reason, grace)

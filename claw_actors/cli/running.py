@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Final, TypeAlias
@@ -14,7 +14,7 @@ import attrs
 import click
 import trio
 
-from .. import Config, RecoveryReport, Runtime, open_runtime, stop_on_signals
+from .. import Config, RecoveryReport, Runtime, StopReport, open_runtime, stop_on_signals
 from ..errors import ClawError, RuntimeClosedError
 from .desk import answer_option, place_options, settings
 from .exits import Exit, exit_code
@@ -70,7 +70,8 @@ def run(
     started. When it returns, the workflows go on; when it raises, all ends with 1.
 
     The first signal gives running tasks the grace to end and be recorded; the second skips what is
-    left of it. Whatever is unfinished goes on at the next start.
+    left of it. Whatever is unfinished goes on at the next start, and is told at the end, with the
+    tasks that were cut off.
     """
     level = None if log_level is None else log_level.upper()
     with logging_to_stderr(level, as_json=log_json) as imported, _told(as_records=log_json) as say:
@@ -112,20 +113,30 @@ async def _run(
     where = "memory" if storage.type == "memory" else storage.sqlite.path
     if storage.type == "memory":
         say("workflows are kept in memory, and forgotten with this process")
-    is_well = True
-    with trio.CancelScope() as scope, _cancel_on_signals(scope):
-        async with (
-            open_runtime(storage.backend(), workflows=workflows, config=config.runtime) as runtime,
-            stop_on_signals(runtime),
-        ):
-            report = runtime.recovery_report
+    is_well, opened = True, None
+    try:
+        with trio.CancelScope() as scope, _cancel_on_signals(scope):
+            async with (
+                open_runtime(
+                    storage.backend(), workflows=workflows, config=config.runtime
+                ) as opened,
+                stop_on_signals(opened),
+            ):
+                report = opened.recovery_report
+                if as_json:
+                    print_json({"storage": where, "recovery": plain(report)})
+                else:
+                    _show_recovered(where, report)
+                is_well = service is None or await _serve(service, opened, say)
+                if is_well:
+                    await trio.sleep_forever()
+    finally:
+        # Also if storage has failed: that ends what was at work, too.
+        if opened is not None and (stop := opened.stop_report) is not None:
             if as_json:
-                print_json({"storage": where, "recovery": plain(report)})
+                print_json({"storage": where, "stop": plain(stop)})
             else:
-                _show_recovered(where, report)
-            is_well = service is None or await _serve(service, runtime, say)
-            if is_well:
-                await trio.sleep_forever()
+                _show_stopped(stop)
     say(f"{printable(where)} is closed")
     return is_well
 
@@ -166,11 +177,22 @@ async def _serve(service: Service, runtime: Runtime, say: Say) -> bool:
 def _show_recovered(where: str, report: RecoveryReport) -> None:
     click.echo(f"running {printable(where)}")
     for kind, ids in attrs.asdict(report, recurse=False).items():
-        if not ids:
-            continue
-        named = f": {', '.join(map(printable, ids))}" if len(ids) <= MOST_NAMED else ""
-        click.echo(f"{kind} {len(ids):,}{named}")
+        _show_some(kind, ids)
     sys.stdout.flush()
+
+
+def _show_stopped(stop: StopReport) -> None:
+    click.echo(f"stopped after {stop.seconds:.1f} s")
+    _show_some("interrupted", stop.interrupted)
+    _show_some("waiting", stop.waiting)
+    _show_some("cut off", [f"{one.workflow_id} {one.task_id}" for one in stop.cut_off])
+
+
+def _show_some(kind: str, what: Sequence[str]) -> None:
+    """Say how many there are of something, if any; and if they are few, which."""
+    if what:
+        named = f": {', '.join(map(printable, what))}" if len(what) <= MOST_NAMED else ""
+        click.echo(f"{kind} {len(what):,}{named}")
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (run,)

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, ClassVar, TypeAlias, cast
 
 import click
 
@@ -31,7 +31,7 @@ Service: TypeAlias = Callable[[Runtime], Awaitable[object]]
 class LoadError(click.ClickException):
     """Somebody's code has raised when it was imported or called; its message is one line."""
 
-    exit_code = Exit.FAILED
+    exit_code: ClassVar[int] = Exit.FAILED
 
     def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 -- as click calls it
         """Say it as errors are said."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import textwrap
@@ -147,7 +148,8 @@ def test_run_recovers_obeys_other_processes_and_stops_on_a_signal(claw, place, n
         assert claw("show", "paused")
         owner.send_signal(number)
         code, out, err = end(owner)
-    assert (code, out) == (0, "")
+    assert code == 0
+    assert re.fullmatch(r"stopped after \d+\.\d s\nwaiting 1: paused\n", out)
     assert err.splitlines()[-1] == "claw: claw.db is closed"
     assert "Z INFO claw_actors.workflows [workflow=waiting run=1]: workflow waiting: compl" in err
     assert "Traceback" not in err
@@ -160,8 +162,9 @@ def test_run_without_a_database_says_that_nothing_is_kept(place, monkeypatch):
     with running("app:approve", "--json", "--log-json") as owner:
         opened = json.loads(owner.stdout.readline())
         owner.send_signal(signal.SIGTERM)
-        code, _, err = end(owner)
+        code, out, err = end(owner)
     assert code == 0
+    assert json.loads(out)["stop"]["reason"] == "SIGTERM was received"
     assert (opened["storage"], opened["recovery"]["recovered"]) == ("memory", [])
     first, *logged, last = map(json.loads, err.splitlines())
     assert first["message"] == "workflows are kept in memory, and forgotten with this process"

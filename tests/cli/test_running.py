@@ -161,6 +161,65 @@ def test_a_service_starts_workflows_and_may_end_the_program(run, claw_json):
     assert claw_json("show", "served")[0]["status"] == "completed"
 
 
+HASTY = """
+    import trio
+    from claw_actors import task, workflow
+
+    @task
+    async def weigh(): await trio.sleep(60)
+
+    @workflow
+    async def slow(ctx): await ctx.run(weigh)
+
+    @workflow
+    async def patient(ctx): await ctx.receive("go", bool)
+
+    async def serve(runtime):
+        await runtime.start(slow, id="order-2")
+        await runtime.start(patient, id="order-1")
+        await runtime.start(patient, id="order-3")
+        await trio.testing.wait_all_tasks_blocked(0.1)
+        runtime.request_stop("enough is done", grace=0)
+        await trio.sleep_forever()
+
+    workflows = [slow, patient]
+"""
+
+
+@pytest.fixture
+def hasty(module, tmp_path, run):
+    """Run a program that stops itself in the middle of its work."""
+    (tmp_path / "my_hasty_shop.py").write_text(textwrap.dedent(HASTY))
+    yield lambda *options: run(
+        "my_hasty_shop:workflows", 0, "--serve", "my_hasty_shop:serve", *options
+    )
+    sys.modules.pop("my_hasty_shop")
+
+
+def test_a_stop_tells_what_it_has_cut_off(hasty, claw_json):
+    """People see the ids, below what was recovered; and all of it goes on at the next start."""
+    said = hasty()
+    assert said.stdout.splitlines() == [
+        "running claw.db",
+        "stopped after 0.0 s",
+        "interrupted 1: order-2",
+        "waiting 2: order-1, order-3",
+        "cut off 1: order-2 weigh",
+    ]
+    assert claw_json("show", "order-2")[0]["status"] == "running"
+
+
+def test_a_stop_tells_programs_the_same(hasty):
+    """The second line of two."""
+    opened, stopped = map(json.loads, hasty("--json").stdout.splitlines())
+    assert list(opened) == ["storage", "recovery"]
+    stop = stopped["stop"]
+    assert (stopped["storage"], stop["reason"]) == ("claw.db", "enough is done")
+    assert (stop["interrupted"], stop["waiting"]) == (["order-2"], ["order-1", "order-3"])
+    [cut] = stop["cut_off"]
+    assert (cut["workflow_id"], cut["task_id"], cut["attempt"]) == ("order-2", "weigh", 1)
+
+
 def test_a_service_that_fails_ends_the_program(run, caplog):
     """One line says why, the log says how, and the code is that of a failure."""
     said = run("my_shop:both", 1, "--serve", "my_shop:fail")
@@ -301,6 +360,14 @@ def test_a_signal_ends_what_is_still_being_opened(run, monkeypatch):
     said = run("my_shop:both", 0)
     assert (said.stdout, said.stderr) == ("", "claw: claw.db is closed\n")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_where_nothing_was_opened_nothing_was_stopped(run, claw_json, place):
+    """Why it cannot be opened is all there is to say."""
+    place.write_bytes(b"no database" * 1000)
+    said = run("my_shop:both", 1)
+    assert said.stdout == ""
+    assert len(said.stderr.splitlines()) == 1
 
 
 def test_of_many_workflows_only_the_number_is_said(capsys):

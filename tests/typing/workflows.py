@@ -21,6 +21,7 @@ from claw_actors import (
     RuntimeStatistics,
     SQLiteStorage,
     Status,
+    StopReport,
     TaskState,
     Workflow,
     WorkflowFailure,
@@ -166,6 +167,7 @@ async def a_runtime_knows_its_types(runtime: Runtime) -> None:
     assert_type(await runtime.result("order-1"), object)
     assert_type(await runtime.recover(), RecoveryReport)
     assert_type(runtime.statistics(), RuntimeStatistics)
+    assert_type(runtime.stop_report, StopReport | None)
 
 
 async def workflows_of_any_types_are_registered_together() -> None:
