@@ -14,17 +14,15 @@ import json
 import os
 import signal
 import sys
-import time
 import traceback
 import urllib.parse  # noqa: F401 -- imported late, perhaps by a user who may not read it
 
 import sqlite_utils  # noqa: F401 -- the same
 import trio
+from reaping import reap
 
 from claw_actors.cli import main
 from claw_actors.cli.program import ROOMS
-
-POLL_S = 0.002
 
 
 def serve() -> None:
@@ -81,18 +79,6 @@ def be(
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-def reap(pid: int, within_s: float) -> int | None:
-    """Wait for an end; its exit code, negative for a signal, ``None`` if it goes on."""
-    give_up = time.monotonic() + within_s
-    while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > give_up:
-            return None
-        time.sleep(POLL_S)
 
 
 if __name__ == "__main__":

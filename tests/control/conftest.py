@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair
 
+from claw_actors._runtime.control import owner
 from claw_actors._runtime.control.server import ControlLimits, ControlServer
 from claw_actors.storage.codec import Codec
 
@@ -135,3 +136,19 @@ def connect(server, nursery):
         return Talk(ours)
 
     return begin
+
+
+@pytest.fixture
+def lost(monkeypatch):
+    """Lose the answer to the first request, and to the next one whenever this list is cleared."""
+    real, lost = owner._Asking.ask, []
+
+    async def lose_the_first(asking):
+        answer = await real(asking)
+        if not lost:
+            lost.append(answer)
+            raise asking.failure("its owner hung up")
+        return answer
+
+    monkeypatch.setattr(owner._Asking, "ask", lose_the_first)
+    return lost

@@ -407,18 +407,8 @@ async def test_a_runtime_that_opens_waits_for_a_visitor(place):
 # -- conversations that break --------------------------------------------------------------------
 
 
-async def test_a_message_whose_answer_is_lost_is_sent_again_and_taken_once(place, monkeypatch):
+async def test_a_message_whose_answer_is_lost_is_sent_again_and_taken_once(place, lost):
     """It has a key in any case."""
-    real, lost = owner._Asking.ask, []
-
-    async def lose_the_first(asking):
-        answer = await real(asking)
-        if not lost:
-            lost.append(answer)
-            raise asking.failure("its owner hung up")
-        return answer
-
-    monkeypatch.setattr(owner._Asking, "ask", lose_the_first)
     async with runtime_on(place) as runtime, open_client(place) as client:
         await runtime.start(ship, 1, id="a")
         await client.send("a", "note", 1)

@@ -17,7 +17,6 @@ from claw_actors import (
     open_runtime,
     workflow,
 )
-from claw_actors._runtime.control import owner
 
 
 @attrs.frozen
@@ -115,19 +114,9 @@ async def test_without_an_owner_nothing_is_started(place):
 
 @pytest.mark.parametrize("on_existing", ["attach", "raise"])
 async def test_a_start_whose_answer_is_lost_is_asked_for_again_if_that_is_safe(
-    place, monkeypatch, on_existing
+    place, lost, on_existing
 ):
     """Attached to, it is one workflow; to be raised, nobody knows whose it is."""
-    real, lost = owner._Asking.ask, []
-
-    async def lose_the_first(asking):
-        answer = await real(asking)
-        if not lost:
-            lost.append(answer)
-            raise asking.failure("its owner hung up")
-        return answer
-
-    monkeypatch.setattr(owner._Asking, "ask", lose_the_first)
     async with runtime_on(place) as runtime, open_client(place) as client:
         start = client.start("sell", {"item": "a"}, id="one", on_existing=on_existing)
         if on_existing == "attach":

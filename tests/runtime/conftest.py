@@ -9,7 +9,7 @@ import attrs
 import pytest
 import trio
 
-from claw_actors import Status
+from claw_actors import Restart, Status, workflow
 from claw_actors._core.journal import EntryKind
 from claw_actors._runtime.sequencer import Sequencer
 from claw_actors.errors import WorkflowClosedError
@@ -50,6 +50,18 @@ def storage() -> MemoryStorage:
 def calls() -> list[object]:
     """Where task bodies note that they ran."""
     return []
+
+
+@pytest.fixture
+def result_of(open_claw_runtime, storage):
+    """Run a function as a workflow, whose crash is final, and return its result."""
+
+    async def run(fn, **options):
+        definition = workflow(name="run", restart=Restart(max_restarts=0), **options)(fn)
+        async with open_claw_runtime(storage, workflows=[definition]) as runtime:
+            return await (await runtime.start(definition, id="a")).result()
+
+    return run
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from claw_actors import Context, MemoryStorage, Restart, open_runtime, task, workflow
+from claw_actors import Context, MemoryStorage, open_runtime, task, workflow
 from claw_actors.errors import ContextMisuseError, WorkflowQuarantinedError
 from claw_actors.testing import virtual_environment
 
@@ -63,18 +63,6 @@ async def uses(ctx: Context, refused: list[str]) -> None:
 
 
 WAYS = 18
-
-
-@pytest.fixture
-def result_of(open_claw_runtime, storage):
-    """Run a function as a workflow, and return its result."""
-
-    async def run(fn):
-        definition = workflow(name="run", restart=Restart(max_restarts=0))(fn)
-        async with open_claw_runtime(storage, workflows=[definition]) as runtime:
-            return await (await runtime.start(definition, id="a")).result()
-
-    return run
 
 
 async def test_a_child_must_not_use_its_parents_context(result_of, journal_of, storage):

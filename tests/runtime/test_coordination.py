@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from claw_actors import Channel, Context, Event, Lock, Restart, Semaphore, task, workflow
+from claw_actors import Channel, Context, Event, Lock, Semaphore, task, workflow
 from claw_actors.errors import (
     ContextMisuseError,
     DefinitionError,
@@ -19,18 +19,6 @@ from claw_actors.errors import (
 async def lasting(seconds: float) -> float:
     await trio.sleep(seconds)
     return seconds
-
-
-@pytest.fixture
-def result_of(open_claw_runtime, storage):
-    """Run a function as a workflow, and return its result."""
-
-    async def run(fn):
-        definition = workflow(name="run", restart=Restart(max_restarts=0))(fn)
-        async with open_claw_runtime(storage, workflows=[definition]) as runtime:
-            return await (await runtime.start(definition, id="a")).result()
-
-    return run
 
 
 # -- conditions -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from claw_actors import Context, DeadlineExceededError, Restart, Status, task, workflow
+from claw_actors import Context, DeadlineExceededError, Status, task, workflow
 from claw_actors.errors import (
     InstanceSealed,
     InvalidInputError,
@@ -26,18 +26,6 @@ from claw_actors.testing.clock import EPOCH
 async def lasting(seconds: float) -> float:
     await trio.sleep(seconds)
     return seconds
-
-
-@pytest.fixture
-def result_of(open_claw_runtime, storage):
-    """Run a function as a workflow, and return its result."""
-
-    async def run(fn):
-        definition = workflow(name="run", restart=Restart(max_restarts=0))(fn)
-        async with open_claw_runtime(storage, workflows=[definition]) as runtime:
-            return await (await runtime.start(definition, id="a")).result()
-
-    return run
 
 
 def kinds(entries):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from claw_actors import Context, Restart, WorkflowFailure, task, workflow
+from claw_actors import Context, WorkflowFailure, task, workflow
 from claw_actors.errors import (
     InvalidInputError,
     SerializationError,
@@ -58,18 +58,6 @@ most: list[int] = []
 def nobody_runs():
     running.clear()
     most.clear()
-
-
-@pytest.fixture
-def result_of(open_claw_runtime, storage):
-    """Run a function as a workflow, and return its result."""
-
-    async def run(fn, **options):
-        definition = workflow(name="run", restart=Restart(max_restarts=0), **options)(fn)
-        async with open_claw_runtime(storage, workflows=[definition]) as runtime:
-            return await (await runtime.start(definition, id="a")).result()
-
-    return run
 
 
 # -- map --------------------------------------------------------------------------------------------

@@ -17,12 +17,10 @@ import json
 import os
 import signal
 import sys
-import time
 import traceback
 
 import trio
-
-POLL_S = 0.001
+from reaping import reap
 
 
 def main() -> None:
@@ -53,18 +51,6 @@ def find(program: str) -> object:
     """Import what is named ``module:function``."""
     module, _, name = program.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def reap(pid: int, within_s: float) -> int | None:
-    """Wait for a life's end; its exit status, negative for a signal, ``None`` if it goes on."""
-    give_up = time.monotonic() + within_s
-    while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > give_up:
-            return None
-        time.sleep(POLL_S)
 
 
 def live(function, arguments: dict[str, object], log: str) -> None:
