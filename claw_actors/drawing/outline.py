@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from .timeline import Bar, Timeline
+from .timeline import Bar, BarKind, Timeline
+from .wording import length
 
 __all__ = ["Row", "outline"]
 
@@ -27,6 +28,20 @@ class Row:
     bar: Bar | None
     begin: float
     end: float
+
+    def remark(self, *, times: str = "×", state: str = "") -> str:
+        """Say what stands beside the bar: how long it took, how often it was tried, and its note.
+
+        Args:
+            times: what stands before the number of attempts.
+            state: how it went, where the picture does not show it.
+        """
+        bar = self.bar
+        if bar is None:
+            return ""
+        took = "" if bar.kind is BarKind.MARK else length(self.end - self.begin)
+        tried = f"{times}{bar.attempts}" if bar.attempts > 1 else ""
+        return "  ".join(filter(None, [took, tried, state, bar.note]))
 
 
 @attrs.define

@@ -33,6 +33,8 @@ CROWDED: Final = 100
 """With more rows they are lower."""
 CHARACTER: Final = 7.3
 """How wide one is, at most, in the font that is used, of 12 pixels."""
+TITLE_CHARACTER: Final = 9.2
+"""The same in the title's, of 15."""
 INDENT: Final = 14
 TICKS: Final = 8
 LEAST_BAR: Final = 3.0
@@ -112,7 +114,7 @@ def timeline_as_svg(timeline: Timeline) -> str:
     """
     rows = outline(timeline)
     labels = (INDENT * row.depth + CHARACTER * len(row.label) for row in rows)
-    remarks = (CHARACTER * len(_remark(row)) for row in rows)
+    remarks = (CHARACTER * len(row.remark()) for row in rows)
     sheet = _Sheet(
         timeline.begin,
         timeline.span,
@@ -121,7 +123,7 @@ def timeline_as_svg(timeline: Timeline) -> str:
         rows=len(rows),
         right=math.ceil(max(remarks, default=0.0) + 12),
     )
-    width = max(sheet.width, 2 * MARGIN + 9.2 * len(timeline.title))
+    width = max(sheet.width, 2 * MARGIN + TITLE_CHARACTER * len(timeline.title))
     height = sheet.bottom + FOOT
     name = html.escape(one_line(timeline.title))
     size = f'width="{width:g}" height="{height}"'
@@ -203,7 +205,7 @@ def _drawn(n: int, row: Row, sheet: _Sheet) -> Iterator[str]:
     yield f"<g><title>{html.escape(_tooltip(row))}</title>"
     yield _text(MARGIN + INDENT * row.depth, base, row.label, "" if row.bar else "faint")
     yield _shape(row, begin, y, wide, sheet.row)
-    remark = _remark(row)
+    remark = row.remark()
     if remark:
         goes_on = row.bar is not None and row.bar.end is None
         yield _text(begin + wide + (14 if goes_on else 6), base, remark, "faint")
@@ -235,17 +237,6 @@ def _rect(style: str, x: float, y: float, wide: float, high: float) -> str:
     )
 
 
-def _remark(row: Row) -> str:
-    """Say what stands beside a bar."""
-    bar = row.bar
-    if bar is None:
-        return ""
-    parts = [] if bar.kind is BarKind.MARK else [length(row.end - row.begin)]
-    if bar.attempts > 1:
-        parts.append(f"×{bar.attempts}")
-    return "  ".join([*parts, *filter(None, [bar.note])])
-
-
 def _tooltip(row: Row) -> str:
     if row.bar is None:
         return one_line(row.label)
@@ -255,6 +246,6 @@ def _tooltip(row: Row) -> str:
         f"{bar.kind}, {bar.state}",
         f"from {instant(bar.begin)}",
         "" if bar.end is None else f"to {instant(bar.end)}",
-        _remark(row),
+        row.remark(),
     ]
     return one_line("; ".join(filter(None, parts)))

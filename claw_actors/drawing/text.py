@@ -143,16 +143,10 @@ def _sign(bar: Bar, signs: _Signs) -> str:
 
 
 def _remark(row: Row, signs: _Signs) -> str:
-    """Say how long it took, how often it was tried, and how it went if that was not well."""
-    bar = row.bar
-    if bar is None:
-        return ""
-    parts = [] if bar.kind is BarKind.MARK else [length(row.end - row.begin)]
-    if bar.attempts > 1:
-        parts.append(f"{signs.times}{bar.attempts}")
-    if bar.state in (BarState.FAILED, BarState.CANCELLED, BarState.VOID):
-        parts.append(str(bar.state))
-    return "  ".join([*parts, *filter(None, [bar.note])])
+    """Say what stands beside a bar; in words also how it went, if that was not well."""
+    if row.bar is None or row.bar.state in (BarState.OK, BarState.OPEN):
+        return row.remark(times=signs.times)
+    return row.remark(times=signs.times, state=row.bar.state)
 
 
 def _lives(lives: Sequence[NewLife], scale: _Scale, signs: _Signs) -> str:
