@@ -181,7 +181,9 @@ def _step(span: float) -> float:
     for step in STEPS_S:
         if span / step <= TICKS:
             return step
-    return DAY_S * 10.0 ** math.ceil(math.log10(max(1.0, span / DAY_S / TICKS)))
+    days = max(1.0, span / DAY_S / TICKS)
+    power = 10.0 ** math.floor(math.log10(days))
+    return DAY_S * power * next(n for n in (1, 2, 5, 10) if n * power >= days)
 
 
 def _lives(lives: Iterable[NewLife], sheet: _Sheet) -> Iterator[str]:
