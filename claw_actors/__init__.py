@@ -83,6 +83,7 @@ from .log_context import WorkflowLogFilter as WorkflowLogFilter
 from .storage.backend import Backend as Backend
 from .storage.backups import BackupReport as BackupReport
 from .storage.backups import ExaminationReport as ExaminationReport
+from .storage.backups import Finding as Finding
 from .storage.backups import RestoreReport as RestoreReport
 from .storage.backups import back_up as back_up
 from .storage.backups import examine as examine
@@ -122,6 +123,7 @@ __all__ = [
     "ErrorRecord",
     "Event",
     "ExaminationReport",
+    "Finding",
     "HistoryEntry",
     "Lock",
     "MemoryStorage",

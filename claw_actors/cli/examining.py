@@ -2,96 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Final
 
 import attrs
 import click
 import trio
 
-from .. import ExaminationReport, Status, WorkflowFilter, WorkflowState, examine
+from .. import ExaminationReport, Finding, Status, WorkflowFilter, WorkflowState, examine
 from .desk import Desk, at_desk
 from .exits import Exit
 from .output import plain, print_fields, printable
 
-__all__ = ["COMMANDS", "Problem", "find_problems"]
-
-LARGE_LOG_BYTES: Final = 256 << 20
-"""Four times what is left of it after a checkpoint."""
+__all__ = ["COMMANDS"]
 
 MOST_WORKFLOWS: Final = 1_000
 
-
-@attrs.frozen
-class Problem:
-    """Something that somebody has to mend.
-
-    Attributes:
-        what: what is wrong.
-        advice: what to do about it.
-    """
-
-    what: str
-    advice: str
+ABOUT_WORKFLOWS: Final = frozenset({"stuck", "orphaned_child", "late", "suspect"})
+"""Kinds of findings that storage is not to blame for."""
 
 
 @click.command()
 @click.option(
-    "--storage-only",
-    is_flag=True,
-    help="Do not look for quarantined workflows; for a health check.",
+    "--storage-only", is_flag=True, help="Say nothing of workflows, only of what stores them."
+)
+@click.option(
+    "--quick", is_flag=True, help="Read no rows, and say nothing of workflows; for a health check."
 )
 @at_desk
-def doctor(desk: Desk, *, storage_only: bool) -> None:
+def doctor(desk: Desk, *, storage_only: bool, quick: bool) -> None:
     """Look for what is wrong, and say what to do about it.
 
     Every row is read and compared with its checksum, beside the owner or without one. Ends with 1
-    if something is wrong.
+    if something is wrong; a note is only worth knowing.
     """
-    report = trio.run(examine, desk.path)
-    query = WorkflowFilter(status=Status.QUARANTINED, limit=MOST_WORKFLOWS)
-    parked = () if storage_only else desk.ask(lambda client: client.list(query)).items
-    problems = list(find_problems(report, parked))
-    record = {"database": plain(report), "problems": plain(problems)}
-    desk.answer(record, lambda: _show(report, problems))
+    report = trio.run(partial(examine, desk.path, quick=quick))
+    findings = list(report.findings)
+    if storage_only:
+        findings = [one for one in findings if one.kind not in ABOUT_WORKFLOWS]
+    elif not quick:
+        findings += _quarantined(desk)
+    problems = [one for one in findings if one.serious]
+    notes = [one for one in findings if not one.serious]
+    record = {
+        "database": plain(attrs.evolve(report, findings=())),
+        "problems": plain(problems),
+        "notes": plain(notes),
+    }
+    desk.answer(record, lambda: _show(report, problems, notes, quick=quick))
     if problems:
         raise click.exceptions.Exit(Exit.FAILED)
 
 
-def find_problems(
-    report: ExaminationReport, parked: tuple[WorkflowState, ...]
-) -> Iterator[Problem]:
-    """Yield what is wrong, the worst first.
-
-    Args:
-        report: how the database is.
-        parked: the workflows that are quarantined.
-    """
-    for finding in report.damage:
-        yield Problem(
-            finding,
-            "stop the program, keep a copy of the database with its -wal, and restore a backup"
-            " (claw restore --replace)",
-        )
-    if report.lost_commits:
-        yield Problem(
-            f"{report.lost_commits:,} commits were acknowledged and are not there any more",
-            "put the -wal back if it was moved or deleted, or restore a backup",
-        )
-    if report.wal_bytes > LARGE_LOG_BYTES:
-        yield Problem(
-            f"the log beside the database has {report.wal_bytes:,} bytes",
-            "end the programs that have been reading it for long, such as a backup that hangs",
-        )
-    for state in parked:
-        yield Problem(
-            f"workflow {state.id!r} is quarantined: {state.reason or 'no reason was stored'}",
-            f"mend the cause, then `claw retry {state.id}`; or give it up, `claw terminate"
-            f" {state.id}`",
-        )
+def _quarantined(desk: Desk) -> Iterator[Finding]:
+    query = WorkflowFilter(status=Status.QUARANTINED, limit=MOST_WORKFLOWS)
+    return map(_describe, desk.ask(lambda client: client.list(query)).items)
 
 
-def _show(report: ExaminationReport, problems: list[Problem]) -> None:
+def _describe(state: WorkflowState) -> Finding:
+    return Finding(
+        kind="quarantined",
+        serious=True,
+        what=f"workflow {state.id!r} is quarantined: {state.reason or 'no reason was stored'}",
+        advice=f"mend the cause, then `claw retry {state.id}`; or give it up, `claw terminate"
+        f" {state.id}`",
+        example=state.id,
+    )
+
+
+def _show(
+    report: ExaminationReport, problems: list[Finding], notes: list[Finding], *, quick: bool
+) -> None:
     last = (
         "the last one closed it"
         if report.clean
@@ -105,14 +87,21 @@ def _show(report: ExaminationReport, problems: list[Problem]) -> None:
             "owner": report.owner or f"nobody; {last}",
             "commits": report.commits,
             "workflows": report.workflows,
-            "rows": f"{report.rows:,} read and compared with their checksums",
+            "rows": "not read"
+            if quick
+            else f"{report.rows:,} read and compared with their checksums",
         }
     )
-    for problem in problems:
-        click.echo(f"WRONG  {printable(problem.what)}")
-        click.echo(f"       {printable(problem.advice)}")
+    _list("WRONG", problems)
+    _list("NOTE", notes)
     if not problems:
         click.echo("nothing is wrong")
+
+
+def _list(heading: str, findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        click.echo(f"{heading:5}  {printable(finding.what)}")
+        click.echo(f"       {printable(finding.advice)}")
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (doctor,)

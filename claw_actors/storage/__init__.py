@@ -11,7 +11,8 @@
   ``pruning``: which families go, and what is remembered; ``steering``: pause, resume, terminate;
   ``saving``: by hand; ``refusals``: why a message could not be sent, or a child not be started, to
   be recorded; ``transacting``: an author's own SQL in a commit.
-- ``memory``, ``sqlite``: the backends. ``backups``: copies of a SQLite file in use.
+- ``memory``, ``sqlite``: the backends. ``backups``: copies of a SQLite file in use, and a
+  look at how it is. ``findings``: what that has found.
 - ``codec``: values as strict JSON. ``converter``: what makes it strict.
 """
 

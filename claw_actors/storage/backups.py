@@ -8,6 +8,7 @@ from functools import partial
 
 import trio
 
+from .findings import Finding
 from .sqlite.backup import BackupReport, RestoreReport
 from .sqlite.backup import back_up as back_up_now
 from .sqlite.backup import restore as restore_now
@@ -17,6 +18,7 @@ from .sqlite.files import checked_path
 __all__ = [
     "BackupReport",
     "ExaminationReport",
+    "Finding",
     "RestoreReport",
     "back_up",
     "examine",
@@ -95,14 +97,20 @@ async def restore(
     return await trio.to_thread.run_sync(make)
 
 
-async def examine(path: str | os.PathLike[str]) -> ExaminationReport:
+async def examine(path: str | os.PathLike[str], *, quick: bool = False) -> ExaminationReport:
     """Look at a SQLite database, in use or not, and compare every row with its checksum.
 
-    Nothing is changed, and whoever uses the database goes on meanwhile; only its log grows for as
-    long as the reading takes.
+    Besides damage it looks for rows that belong to nothing, for workflows that cannot go on by
+    themselves, and for what is known to be wrong with this version of SQLite.
+
+    Nothing is changed, and whoever uses the database goes on meanwhile. It is read in pieces, so
+    that nothing keeps the owner from cutting its log; only SQLite's own ``integrity_check`` cannot
+    be divided, and the log may grow for as long as that takes.
 
     Args:
         path: the database.
+        quick: read no rows; only see that it can be opened, is ours, and has all commits that
+            were acknowledged.
 
     Returns:
         How it is. Damage that could be read around is in it, and is no exception.
@@ -115,7 +123,8 @@ async def examine(path: str | os.PathLike[str]) -> ExaminationReport:
 
     It is over before a cancellation takes effect.
     """
-    return await trio.to_thread.run_sync(diagnose, checked_path(path))
+    look = partial(diagnose, checked_path(path), quick=quick)
+    return await trio.to_thread.run_sync(look)
 
 
 def _tell(on_progress: Callable[[int, int], None] | None, done: int, pages: int) -> None:

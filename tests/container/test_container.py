@@ -61,7 +61,7 @@ def test_the_image_says_how_it_is_run(engine, image):
     assert settings["Entrypoint"] == ["claw"]
     assert list(settings["Volumes"]) == ["/data"]
     assert settings["StopSignal"] == "SIGTERM"
-    assert settings["Healthcheck"]["Test"] == ["CMD", "claw", "doctor", "--storage-only"]
+    assert settings["Healthcheck"]["Test"] == ["CMD", "claw", "doctor", "--quick"]
 
 
 def test_a_killed_container_is_replaced_and_its_workflow_ends(start, engine, volume):
@@ -104,7 +104,7 @@ def test_commands_act_on_what_runs(start, engine, volume):
     wait_for_letter(container, 1)
     who = container.exec("python", "-c", "import os; print(os.getuid(), os.getgid())")
     assert who.stdout == "10001 10001\n"
-    assert container.exec("claw", "doctor", "--storage-only").returncode == 0
+    assert container.exec("claw", "doctor", "--quick").returncode == 0
     assert container.exec("claw", "pause", "mailing-of-1000").stdout == "mailing-of-1000: paused\n"
     [listed] = container.exec("claw", "list", "--json").stdout.splitlines()
     assert json.loads(listed)["status"] == "paused"

@@ -246,7 +246,7 @@ def test_a_damaged_index_is_found(filled, path, raw):
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         found = examine(connection, "here")
     assert found.rows == 9
-    assert any(line.startswith("integrity_check says:") for line in found.findings)
+    assert any(line.startswith("integrity_check says:") for line in found.damage)
 
 
 def test_a_workflow_that_is_being_deleted_misses_nothing(filled, path, copy, raw):

@@ -14,7 +14,8 @@
 - ``pool``, ``reader``, ``listing``: reads, each of one moment. ``onlooker``: those of somebody
   who is not the owner.
 - ``backup``: a copy in one moment, and the way back. ``examination``: every row, looked at.
-  ``diagnosis``: how a database is, seen from outside.
+  ``diagnosis``: how a database is, seen from outside; ``orphans``: rows that belong to nothing,
+  ``stuck``: workflows that cannot go on.
 - ``faults``: what SQLite's errors mean here.
 """
 

@@ -236,8 +236,8 @@ def _finish(partial: Place, path: str, source: str) -> BackupReport:
         connection.execute("PRAGMA synchronous = EXTRA")
         connection.execute(_DISOWN)
         found = examine(connection, source)
-        if found.findings:
-            raise corrupt(source, "; ".join(found.findings[:3]))
+        if found.damage:
+            raise corrupt(source, "; ".join(found.damage[:3]))
         (commits,) = connection.execute(_COMMITS).fetchone()
         (workflows,) = connection.execute(_WORKFLOWS).fetchone()
     return BackupReport(

@@ -8,22 +8,33 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
+from collections.abc import Iterator
 from contextlib import closing
+from typing import Final
 
 import attrs
 
+from ..findings import Finding
 from .connection import open_reading, refuse_old_sqlite
-from .examination import examine
+from .examination import Examination, as_far_as_possible, examine
 from .faults import mapped
 from .files import locate, refuse_missing
 from .inspection import find_version, refuse_new
-from .lock import find_holder
+from .library import Version, find_bugs
+from .lock import find_holder, owned_since
+from .orphans import find_orphans
+from .stuck import find_late, find_stuck, find_suspects
 from .watermark import read_watermark
 
-__all__ = ["ExaminationReport", "diagnose"]
+__all__ = ["LARGE_LOG_BYTES", "ExaminationReport", "diagnose"]
 
-_META = "SELECT clean, commits FROM claw_meta WHERE one = 1"
-_WORKFLOWS = "SELECT count(*) FROM claw_workflow WHERE id IS NOT NULL"
+LARGE_LOG_BYTES: Final = 256 << 20
+"""Four times what is left of it after a checkpoint."""
+
+_META: Final = "SELECT clean, commits FROM claw_meta WHERE one = 1"
+_WORKFLOWS: Final = "SELECT count(*) FROM claw_workflow WHERE id IS NOT NULL"
+_NOTHING_READ: Final = Examination(0, (), frozenset())
 
 
 @attrs.frozen(kw_only=True)
@@ -43,6 +54,8 @@ class ExaminationReport:
         rows: how many rows were read and compared with their checksums.
         damage: what is wrong with what is stored, one line each; about a hundred at
             most.
+        findings: all that somebody should know, damage and lost commits included, each with what
+            to do about it. First what is wrong, then notes.
     """
 
     path: str
@@ -57,10 +70,15 @@ class ExaminationReport:
     workflows: int
     rows: int
     damage: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
 
 
-def diagnose(path: str) -> ExaminationReport:
+def diagnose(path: str, *, quick: bool = False) -> ExaminationReport:
     """Look at a database and at every row of it.
+
+    Args:
+        path: the database.
+        quick: read no rows.
 
     Raises:
         StorageUnavailableError: there is no database.
@@ -78,12 +96,14 @@ def diagnose(path: str) -> ExaminationReport:
         with closing(open_reading(place)) as connection:
             version = find_version(connection, place)
             refuse_new(version, place)
-            found = examine(connection, path)
             meta = connection.execute(_META).fetchone()
             (workflows,) = connection.execute(_WORKFLOWS).fetchone()
+            found = _NOTHING_READ if quick else examine(connection, path)
+            further = () if quick else _look_further(connection, found, owner)
+            findings = list(as_far_as_possible(further, _damage))
     clean, commits = meta or (False, 0)
     missing = () if meta else ("the row of claw_meta is missing",)
-    return ExaminationReport(
+    report = ExaminationReport(
         path=place.path,
         schema_version=version or 0,
         sqlite_version=sqlite3.sqlite_version,
@@ -95,8 +115,64 @@ def diagnose(path: str) -> ExaminationReport:
         lost_commits=max(0, acknowledged - commits),
         workflows=workflows,
         rows=found.rows,
-        damage=(*found.findings, *missing),
+        damage=(*found.damage, *missing),
     )
+    findings = [*_judge(report), *findings, *_judge_library(sqlite3.sqlite_version_info)]
+    return attrs.evolve(report, findings=tuple(sorted(findings, key=lambda one: not one.serious)))
+
+
+def _look_further(
+    connection: sqlite3.Connection, found: Examination, owner: str | None
+) -> Iterator[Finding]:
+    """Yield what can only be said of several rows together."""
+    yield from find_orphans(connection)
+    yield from find_stuck(connection, sorted(found.parents))
+    since = None if owner is None else owned_since(owner)
+    if since is not None:
+        yield from find_late(connection, since, time.time())
+    yield from find_suspects(connection)
+
+
+def _judge(report: ExaminationReport) -> Iterator[Finding]:
+    yield from map(_damage, report.damage)
+    if report.lost_commits:
+        yield Finding(
+            kind="lost_commits",
+            serious=True,
+            what=f"{report.lost_commits:,} commits were acknowledged and are not there any more",
+            advice="put the -wal back if it was moved or deleted, or restore a backup",
+            count=report.lost_commits,
+        )
+    if report.wal_bytes > LARGE_LOG_BYTES:
+        yield Finding(
+            kind="large_log",
+            serious=False,
+            what=f"the log beside the database has {report.wal_bytes:,} bytes",
+            advice="end the programs that have been reading it for long, such as a backup that"
+            " hangs",
+        )
+
+
+def _damage(what: str) -> Finding:
+    return Finding(
+        kind="damage",
+        serious=True,
+        what=what,
+        advice="stop the program, keep a copy of the database with its -wal, and restore a backup"
+        " (claw restore --replace)",
+    )
+
+
+def _judge_library(version: Version) -> Iterator[Finding]:
+    for bug in find_bugs(version):
+        if bug.reach != "never":
+            yield Finding(
+                kind="sqlite_bug",
+                serious=False,
+                what=f"SQLite {'.'.join(map(str, version))} has a defect: {bug.what}",
+                advice=f"{bug.advice}. See {bug.source}",
+                example=bug.name,
+            )
 
 
 def _size(path: str) -> int:

@@ -50,12 +50,11 @@ BUGS: Final = (
         name="wal_reset",
         # https://sqlite.org/wal.html#walresetbug; mended in two older branches, too.
         ranges=(((3, 7, 0), (3, 44, 6)), ((3, 45, 0), (3, 50, 7)), ((3, 51, 0), (3, 51, 3))),
-        what="two connections that write or checkpoint at the same moment can damage the database"
-        " (the WAL-reset bug)",
+        what="two connections that write or checkpoint at the same moment can damage the database",
         reach="others",
-        advice="claw_actors has only one such connection, so it does not happen to it; let no other"
-        " program write to the database or checkpoint it, such as Litestream or `sqlite3` without"
-        " -readonly; or take SQLite 3.51.3 or newer",
+        advice="claw_actors has only one such connection. Let no other program write to the"
+        " database or checkpoint it, such as Litestream or `sqlite3` without -readonly; or take"
+        " SQLite 3.51.3",
         source="https://sqlite.org/wal.html#walresetbug",
     ),
     SQLiteBug(
@@ -74,7 +73,7 @@ BUGS: Final = (
         what="where SQLite was built to keep temporary files in memory, rolling back a savepoint"
         " can damage the database",
         reach="possible",
-        advice="take SQLite 3.37.2 or newer",
+        advice="take SQLite 3.37.2",
         source="https://sqlite.org/releaselog/3_37_2.html",
     ),
     SQLiteBug(
@@ -82,7 +81,7 @@ BUGS: Final = (
         ranges=(((3, 51, 0), (3, 51, 2)),),
         what="some queries with EXISTS give wrong answers, and lists by label have one",
         reach="possible",
-        advice="take SQLite 3.51.3 or newer",
+        advice="take SQLite 3.51.3",
         source="https://sqlite.org/releaselog/3_51_2.html",
     ),
     SQLiteBug(
@@ -90,7 +89,7 @@ BUGS: Final = (
         ranges=(((3, 51, 0), (3, 51, 2)),),
         what="the check for locks that were dropped can wait for itself, for ever",
         reach="possible",
-        advice="take SQLite 3.51.3 or newer",
+        advice="take SQLite 3.51.3",
         source="https://sqlite.org/releaselog/3_51_2.html",
     ),
 )

@@ -20,7 +20,7 @@ from typing import Final, Literal, TypeAlias
 
 from ...errors import StorageLockedError
 
-__all__ = ["OwnerLock", "Role", "find_holder", "owner_name"]
+__all__ = ["OwnerLock", "Role", "find_holder", "owned_since", "owner_name"]
 
 Role: TypeAlias = Literal["owner", "visitor"]
 """Who takes a file: its owner for as long as it runs, or an operator for a moment."""
@@ -76,6 +76,24 @@ def find_holder(path: str) -> str | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def owned_since(holder: str) -> float | None:
+    """Tell since when an owner has had the database, in POSIX seconds.
+
+    Args:
+        holder: what :func:`find_holder` returned.
+
+    Returns:
+        The time; ``None`` of a visitor, and of somebody who has not said.
+    """
+    match = _NOTE.match(holder)
+    if match is None or match[1]:
+        return None
+    try:
+        return datetime.datetime.fromisoformat(holder.rpartition(" since ")[2]).timestamp()
+    except ValueError:
+        return None
 
 
 class OwnerLock:
