@@ -28,9 +28,10 @@ In the order in which one meets them, from the outside in:
   ``children``, ``parallel``: things side by side; ``scopes``: durable time-outs;
   ``coordination``, ``channel``: locks, events, channels.
 - Tasks. ``signatures``: arguments and results as bytes; ``calls``: a call, run or replayed;
-  ``attempts``: bodies with their retries; ``endings``: how those end; ``open_work``: where they
-  stand, ``long_running``: which of them is noted, ``heartbeat``: what they tell of themselves.
-  ``transacting``: bodies that are part of a commit.
+  ``undertaking``: one that is worked on; ``attempts``: until it is done with; ``bodies``: once;
+  ``endings``: how that ends; ``open_work``: where it stands, ``long_running``: which of them is
+  noted, ``heartbeat``: what they tell of themselves. ``transacting``: bodies that are part of a
+  commit.
 - Messages and child workflows. ``inbox``: messages not received yet; ``replies``: answers to
   requests. ``births``: how children are created; ``brood``: which there are; ``child_handle``: one
   of them.

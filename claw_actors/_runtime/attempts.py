@@ -1,71 +1,46 @@
-"""Task bodies: attempts, their time limits, and what follows a failed one.
+"""Attempts of tasks: what follows a failed one, and how the last one is recorded.
 
-A body runs outside the turn, in its context's own Trio task and under the workflow's own scopes.
-However it ends, the context goes on only when the entry that says so has been delivered. An
+However a body ends, its context goes on only when the entry that says so has been delivered. An
 attempt that failed and will be repeated is stored as open work, so that a restart of the process
 resets neither the count nor the due time; only an attempt that *ended* counts.
 """
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 import logging
 import math
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, assert_never, cast
+from typing import TYPE_CHECKING, Any
 
-import attrs
 import trio
 
-from .._core.failures import describe, leaves
-from .._core.identity import digest, idempotency_key
-from .._core.journal import Entry, EntryKind, EntryStatus, OpenTask
+from .._core.identity import digest
 from .._core.retry import GiveUp, Retry, decide_retry
-from ..definitions import AsyncTask, Task, TransactionalTask
-from ..errors import (
-    ClawError,
-    PayloadTooLargeError,
-    SerializationError,
-    TaskTimeoutError,
-    TransactionsUnsupportedError,
-)
-from ..storage.codec import Codec, encode_error
-from ..task_context import Heart, TaskInfo, place
-from .endings import Cancelled, Delivered, Raised, Returned
-from .environment import AttemptBegun
-from .heartbeat import AttemptHeart
+from ..definitions import Task, TransactionalTask
+from ..errors import ClawError, TransactionsUnsupportedError
+from .bodies import Bodies, TaskCounts
+from .endings import Cancelled, Delivered, Returned
 from .open_work import OpenWork
-from .transacting import transact
+from .undertaking import Undertaking
 
 if TYPE_CHECKING:
-    from .._core.transacting import Connection
+    from .._core.journal import Entry, OpenTask
+    from ..storage.codec import Codec
     from ..storage.records import WorkflowRow
+    from .calls import Call
     from .endings import Ending
     from .environment import Environment
     from .long_running import LongRunning
     from .operation import Operation
     from .sequencer import Sequencer
-    from .signatures import Signature
     from .strand import Strand
 
-__all__ = ["Attempts", "TaskCounts"]
+__all__ = ["Attempts"]
 
 _log = logging.getLogger("claw_actors.workflows")
 
 
-@attrs.define
-class TaskCounts:
-    """What the tasks of a runtime have done, for ``statistics()``."""
-
-    attempts: int = 0
-    retries: int = 0
-    replayed: int = 0
-    changed_arguments: int = 0
-
-
 class Attempts:
-    """Runs the task bodies of one incarnation."""
+    """Works on the tasks of one incarnation."""
 
     def __init__(
         self,
@@ -81,12 +56,18 @@ class Attempts:
     ) -> None:
         self.codec = codec
         self._sequencer = sequencer
-        self._row = row
         self._open = {task.op: task for task in open_tasks}
         self._environment = environment
-        self._threads = threads
-        self._long_running = long_running
         self._counts = counts
+        self._bodies = Bodies(
+            sequencer,
+            row.run_key,
+            codec=codec,
+            environment=environment,
+            threads=threads,
+            long_running=long_running,
+            counts=counts,
+        )
 
     def check(self, task: Task[..., Any]) -> None:
         """Refuse a task that this storage cannot run.
@@ -115,14 +96,7 @@ class Attempts:
                 entry.op,
             )
 
-    async def perform(
-        self,
-        strand: Strand,
-        operation: Operation,
-        task: Task[..., Any],
-        signature: Signature,
-        data: bytes,
-    ) -> object:
+    async def perform(self, strand: Strand, operation: Operation, call: Call[Any]) -> object:
         """Run a task's body until it is done with, record its outcome, and wait for the turn.
 
         Returns:
@@ -130,13 +104,14 @@ class Attempts:
         """
         sequencer = self._sequencer
         stored = self._open.pop(operation.id, None)
-        work = OpenWork(sequencer, operation.id, task.name, stored)
+        work = OpenWork(sequencer, operation.id, call.task.name, stored)
+        undertaking = Undertaking(strand, operation, call, work)
         sequencer.bodies += 1
         try:
             if work.due_at is not None:
                 # Its length is not known any more; but it began after the first attempt.
                 await self._wait_until(work.due_at, length=work.due_at - work.started_at)
-            ending = await self._repeat(strand, operation, task, signature, data, work)
+            ending = await self._repeat(undertaking)
         except trio.Cancelled:  # noqa: ASYNC103 - raised again when its entry is delivered
             strand.check_durable()
             ending = Cancelled()
@@ -149,172 +124,24 @@ class Attempts:
             raise
         finally:
             sequencer.bodies -= 1
-        return await self._conclude(strand, operation, task, ending, work, data)
+        return await self._conclude(undertaking, ending)
 
-    async def _repeat(
-        self,
-        strand: Strand,
-        operation: Operation,
-        task: Task[..., Any],
-        signature: Signature,
-        data: bytes,
-        work: OpenWork,
-    ) -> Ending:
+    async def _repeat(self, undertaking: Undertaking) -> Ending:
         """Make attempts until one is final."""
+        work = undertaking.work
         while self._sequencer.leaving.sealed is None:
-            if isinstance(task, TransactionalTask):
-                ending = await self._transact(strand, operation, task, signature, data, work)
-            else:
-                ending = await self._watch(strand, task, signature, data, work)
+            ending = await self._bodies.attempt(undertaking)
             if isinstance(ending, Cancelled | Delivered):
                 return ending
             work.ended += 1
             if isinstance(ending, Returned) or ending.final:
                 return ending
-            due_at = self._next_due(task.retry, ending.error, work)
+            due_at = self._next_due(undertaking.task.retry, ending.error, work)
             if due_at is None:
                 return ending
             await self._record_retry(work.retry(ending.error, due_at))
             await self._wait_until(due_at)
         return Cancelled()
-
-    def _info(self, work: OpenWork, task: Task[..., Any], heart: Heart) -> TaskInfo:
-        key = idempotency_key(self._sequencer.id, self._row.run_key, work.id)
-        return TaskInfo(
-            workflow_id=self._sequencer.id,
-            task_id=work.id,
-            name=task.name,
-            attempt=work.ended + 1,
-            idempotency_key=key,
-            heart=heart,
-        )
-
-    async def _watch(
-        self,
-        strand: Strand,
-        task: Task[..., Any],
-        signature: Signature,
-        data: bytes,
-        work: OpenWork,
-    ) -> Ending:
-        """Make one attempt, and take note of how far it comes."""
-        heart = AttemptHeart(self._sequencer, work, self.codec, task.heartbeat_timeout)
-        watched = self._long_running.watch(work.mark_running)
-        try:
-            info = self._info(work, task, heart)
-            return await self._attempt(strand, task, signature, data, info, heart)
-        finally:
-            watched.end()
-            heart.end()
-            work.end_attempt()
-
-    async def _transact(
-        self,
-        strand: Strand,
-        operation: Operation,
-        task: Task[..., Any],
-        signature: Signature,
-        data: bytes,
-        work: OpenWork,
-    ) -> Ending:
-        """Make one attempt whose body is committed with its outcome."""
-        # Nothing is noted of it: a note would be written behind the outcome that ends it.
-        info = self._info(work, task, Heart())
-        self._begin(info)
-        token = place.set(info)
-        variables = contextvars.copy_context()
-        place.reset(token)
-
-        def body(connection: Connection) -> bytes:
-            args, kwargs = signature.decode_arguments(self.codec, data)
-            result = task.fn(connection, *args, **kwargs)
-            what = f"result of task {info.task_id!r}"
-            return self.codec.round_trip(result, signature.returns, what)[0]
-
-        return await transact(
-            strand,
-            self._entry(operation, task, Returned(b""), work, data, attempt=info.attempt),
-            lambda connection: variables.run(body, connection),
-            closed=(operation.id,) if work.is_stored else (),
-            limit_s=task.timeout,
-        )
-
-    def _begin(self, info: TaskInfo) -> None:
-        """Count an attempt, and tell who wants to know."""
-        self._counts.attempts += 1
-        self._environment.on_attempt(
-            AttemptBegun(
-                workflow_id=info.workflow_id,
-                task_id=info.task_id,
-                attempt=info.attempt,
-                life=self._sequencer.life,
-                delivered=self._sequencer.delivered,
-            )
-        )
-
-    async def _attempt(
-        self,
-        strand: Strand,
-        task: Task[..., Any],
-        signature: Signature,
-        data: bytes,
-        info: TaskInfo,
-        heart: AttemptHeart,
-    ) -> Ending:
-        """Run the body once."""
-        if trio.current_effective_deadline() == -float("inf"):
-            return Cancelled()  # before it could start
-        self._begin(info)
-        began = trio.current_time()
-        # Each attempt gets arguments of its own: a body that changes them in place changes
-        # nothing for the workflow, which a replay could not repeat.
-        args, kwargs = signature.decode_arguments(self.codec, data)
-        token = place.set(info)
-        try:
-            with _limit(task.timeout) as scope, heart.limit() as silence:
-                result = await self._call(task, args, kwargs)
-            if scope is not None and scope.cancel_called:
-                assert task.timeout is not None
-                return Raised(TaskTimeoutError(task.timeout))
-            if silence is not None and silence.cancel_called:
-                assert task.heartbeat_timeout is not None
-                return Raised(TaskTimeoutError(task.heartbeat_timeout, silent=True))
-            what = f"result of task {info.task_id!r}"
-            try:
-                value, _ = self.codec.round_trip(result, signature.returns, what)
-            except (SerializationError, PayloadTooLargeError) as error:
-                # The effect has happened and must not be repeated.
-                return Raised(error, final=True)
-            return Returned(value)
-        except BaseException as error:  # noqa: ASYNC103 - the same
-            parts = leaves(error)
-            if any(not isinstance(part, Exception | trio.Cancelled) for part in parts):
-                raise
-            if any(isinstance(part, trio.Cancelled) for part in parts):
-                strand.check_durable()
-            if all(isinstance(part, trio.Cancelled) for part in parts):
-                self._sequencer.leaving.body_cancelled(info, trio.current_time() - began)
-                return Cancelled()  # noqa: ASYNC104
-            if isinstance(error, Exception):
-                return Raised(error)  # noqa: ASYNC104
-            # A body that was cancelled, and whose clean-up failed.
-            group = cast("BaseExceptionGroup[BaseException]", error)
-            return Raised(cast("Exception", group.split(Exception)[0]))  # noqa: ASYNC104
-        finally:
-            place.reset(token)
-
-    async def _call(
-        self, task: Task[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
-    ) -> object:
-        if isinstance(task, AsyncTask):
-            fn = cast("Callable[..., Coroutine[Any, Any, object]]", task.fn)
-            return await fn(*args, **kwargs)
-        if self._environment.inline:
-            await trio.lowlevel.checkpoint()
-            return task.fn(*args, **kwargs)
-        return await trio.to_thread.run_sync(
-            lambda: task.fn(*args, **kwargs), abandon_on_cancel=True, limiter=self._threads
-        )
 
     def _next_due(self, retry: Retry, error: Exception, work: OpenWork) -> float | None:
         try:
@@ -352,75 +179,23 @@ class Attempts:
             timer.cancel()
             stop()
 
-    async def _conclude(
-        self,
-        strand: Strand,
-        operation: Operation,
-        task: Task[..., Any],
-        ending: Ending,
-        work: OpenWork,
-        data: bytes,
-    ) -> object:
+    async def _conclude(self, undertaking: Undertaking, ending: Ending) -> object:
         """Record how it ended, and wait until that is delivered."""
-        sequencer = self._sequencer
         if isinstance(ending, Delivered):
             return ending.entry
+        sequencer, strand = self._sequencer, undertaking.strand
         cancelled = isinstance(ending, Cancelled)
         if sequencer.leaving.failure is None and not (
             cancelled and sequencer.leaving.sealed is not None
         ):
-            closed = (operation.id,) if work.is_stored else ()
             sequencer.operations.post(
-                operation,
-                self._entry(operation, task, ending, work, data, attempt=work.ended),
-                closed=closed,
+                undertaking.operation,
+                undertaking.entry(ending, attempt=undertaking.work.ended),
+                closed=undertaking.closed,
             )
         if sequencer.leaving.sealed is None:
             return await strand.wait_for_entry()
         sequencer.leaving.seal(sequencer.leaving.sealed)  # perhaps its grace was for this body
-        sequencer.operations.close(operation)
+        sequencer.operations.close(undertaking.operation)
         await strand.give_way()
         return None
-
-    def _entry(
-        self,
-        operation: Operation,
-        task: Task[..., Any],
-        ending: Returned | Raised | Cancelled,
-        work: OpenWork,
-        data: bytes,
-        *,
-        attempt: int,
-    ) -> Entry:
-        stored: bytes | None = None
-        cut_off_since: int | None = None
-        match ending:
-            case Returned(value):
-                status, stored = EntryStatus.OK, value
-            case Raised(error):
-                status, stored = EntryStatus.FAILED, encode_error(describe(error))
-            case Cancelled():
-                status = EntryStatus.CANCELLED
-                cut_off_since = operation.strand.unwinds_since
-            case _:
-                assert_never(ending)
-        return Entry(
-            op=operation.id,
-            name=task.name,
-            kind=EntryKind.TASK,
-            status=status,
-            at=self._sequencer.time(),
-            after=operation.asked.after,
-            life=self._sequencer.life,
-            attempt=attempt,
-            started_at=work.started_at,
-            digest=digest(data),
-            ref=cut_off_since,
-            value=stored,
-        )
-
-
-def _limit(timeout: float | None) -> contextlib.AbstractContextManager[trio.CancelScope | None]:
-    if timeout is None:
-        return contextlib.nullcontext()
-    return trio.move_on_after(timeout)  # noqa: ASYNC122 - relative to its entry since Trio 0.27

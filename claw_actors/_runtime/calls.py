@@ -81,9 +81,7 @@ async def perform(strand: Strand, attempts: Attempts, asked: Asked, call: Call[R
             strand.sequencer.void(entry)
             entry = await strand.give_up_turn(operation)
         if entry is BEGIN:
-            entry = await attempts.perform(
-                strand, operation, cast("Task[..., Any]", call.task), call.signature, call.data
-            )
+            entry = await attempts.perform(strand, operation, call)
         elif isinstance(entry, Entry):  # otherwise the instance leaves memory before it came
             attempts.note_replayed(entry, call.data)
         return cast("R", await _outcome(strand, attempts, operation, entry, call))

@@ -19,7 +19,8 @@ from ..errors import ClawError
 from ..log_context import speaking_of
 from ..storage.operations import Claim, Claimed, Result, Trim, Trimmed
 from ..storage.records import Loaded
-from .attempts import Attempts, TaskCounts
+from .attempts import Attempts
+from .bodies import TaskCounts
 from .continuing import NextRun
 from .inbox import MessageCounts
 from .incarnation import Incarnation
