@@ -94,6 +94,8 @@ class Rest:
         def stored(done: bool) -> None:
             self._parked = leaving if done else None
             if not done:
+                # What it has noted meanwhile waited for this answer, and no commit follows it.
+                sequencer.send_notes_if_quiescent()
                 self.look()
 
         due = wake_at if wake_at < math.inf else None

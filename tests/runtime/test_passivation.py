@@ -26,6 +26,7 @@ from claw_actors.errors import (
     StorageUnavailableError,
     WorkflowCancelledError,
 )
+from claw_actors.storage.executor import InlineExecutor
 from claw_actors.storage.records import WakeTime
 from claw_actors.testing.clock import EPOCH
 
@@ -309,6 +310,37 @@ async def test_nothing_is_lost_that_comes_while_it_leaves(open_claw_runtime, sto
                 await handle.cancel("enough")
                 with pytest.raises(WorkflowCancelledError, match="enough"):
                     await handle.result()
+
+
+@pytest.mark.parametrize("sent_at", [0.95, 1.05, 1.15, 1.25, 1.35])
+async def test_what_it_shows_is_stored_though_it_was_about_to_leave(
+    open_claw_runtime, storage, monkeypatch, sent_at
+):
+    """A message is stored while its row is on the way to say that it waits.
+
+    That is refused then, and no commit follows that would take along what the code has noted.
+    """
+    write = InlineExecutor.write
+
+    async def slow(self, fn, *args):
+        await trio.sleep(0.1)
+        return await write(self, fn, *args)
+
+    @workflow
+    async def show(ctx: Context) -> None:
+        ctx.set_value("number", await ctx.receive("number", int))
+        await ctx.receive("never", int)
+
+    monkeypatch.setattr(InlineExecutor, "write", slow)
+    async with open_claw_runtime(storage, workflows=[show], config=SOON) as runtime:
+        began = trio.current_time()
+        handle = await runtime.start(show)
+        await trio.sleep_until(began + sent_at)
+        await handle.send("number", 7)
+        with trio.fail_after(0.9):
+            assert await handle.wait_value("number", int) == 7
+        await trio.sleep(2)
+        assert (active(runtime), await handle.status()) == (0, Status.WAITING)
 
 
 @pytest.mark.parametrize("ticks", range(10))

@@ -404,6 +404,15 @@ def test_since_when_a_database_is_owned_is_in_the_note():
     assert owned_since("another process") is None
 
 
+async def test_a_real_owner_says_since_when(storage, path):
+    """As it writes it down itself."""
+    holder = (await examine(path)).owner
+    assert holder is not None
+    since = owned_since(holder)
+    assert since is not None
+    assert 0 <= time.time() - since < 60
+
+
 async def test_one_that_was_recovered_twice_without_progress_is_suspect(place):
     """As long as it is unfinished."""
     rewrite(place, "sleeper", recoveries=1)
