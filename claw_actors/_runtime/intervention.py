@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ..storage.client import Storage
 from .correspondence import Correspondence
 from .lifecycle import Lifecycle
 from .pruning import Pruner, prune_all, rule_of
@@ -36,8 +35,7 @@ class Intervention(Correspondence):
         environment: Environment,
     ) -> None:
         super().__init__(actor, codec, environment, cells, cells.lives.message_counts)
-        self._storage = Storage(actor, codec, environment.wall)
-        self._lifecycle = Lifecycle(actor, self._storage, cells, codec, environment)
+        self._lifecycle = Lifecycle(actor, cells, codec, environment)
         self.pruner: Pruner = Pruner(actor, cells, environment.wall, gentle=True)
 
     async def cancel(self, id: str, reason: str | None = None) -> None:

@@ -29,7 +29,6 @@ from .._core.lifecycle import Event, Status, allowed, apply
 from .._core.rollback import has_begun, stopped_at
 from ..errors import InvalidTransitionError, NotFoundError, StaleWriteError
 from ..storage.actor import StorageActor
-from ..storage.client import Storage
 from ..storage.codec import Codec
 from ..storage.operations import Advance, Create, Created, Send, Steer, Steered
 from ..storage.records import Loaded, RowChange, StoredWorkflow, WorkflowRow
@@ -84,13 +83,11 @@ class Lifecycle:
     def __init__(
         self,
         actor: StorageActor,
-        storage: Storage,
         memory: Memory,
         codec: Codec,
         environment: Environment,
     ) -> None:
         self._actor = actor
-        self._storage = storage
         self._memory = memory
         self._codec = codec
         self._environment = environment

@@ -74,6 +74,7 @@ class Runtime(Intervention):
         environment: Environment,
     ) -> None:
         super().__init__(actor, cells, codec, environment)
+        self._storage = Storage(actor, codec, environment.wall)
         self._supervisor = supervisor
         self._cells = cells
         self._recovery = recovery

@@ -18,7 +18,6 @@ from ..._core.lifecycle import OnExisting
 from ..._core.retention import Rule
 from ...errors import ClawError, NoOwnerError
 from ...storage.actor import StorageActor
-from ...storage.client import Storage
 from ...storage.codec import Codec
 from ...storage.opening import open_visit
 from ...storage.records import WorkflowRow
@@ -67,9 +66,8 @@ class _Visitor(Lifecycle):
         self, path: str, actor: StorageActor, codec: Codec, environment: Environment
     ) -> None:
         self._path = path
-        storage = Storage(actor, codec, environment.wall)
         nobody = _Nobody()
-        super().__init__(actor, storage, nobody, codec, environment)
+        super().__init__(actor, nobody, codec, environment)
         self._pruner = Pruner(actor, nobody, environment.wall, gentle=False)
         self._messages = Correspondence(actor, codec, environment, nobody, MessageCounts())
 
