@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from .. import Client
-from .desk import PATIENCE_S, SECONDS, Answer, Desk, at_desk
+from .desk import PATIENCE_S, SECONDS, Desk, Function, at_desk
 from .ids import id_argument
 from .parameters import read_json
 
@@ -21,7 +21,7 @@ __all__ = ["COMMANDS", "acts"]
 reason_option: Final = click.option("--reason", metavar="TEXT", help="Stored, and shown.")
 
 
-def acts(function: Answer) -> Answer:
+def acts(function: Function) -> Function:
     """Give a command a desk, and let it be told how long to try."""
     timeout = click.option(
         "--timeout",

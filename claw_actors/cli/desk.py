@@ -16,9 +16,9 @@ from .output import print_json
 __all__ = [
     "PATIENCE_S",
     "SECONDS",
-    "Answer",
-    "Command",
+    "Decorator",
     "Desk",
+    "Function",
     "answer_option",
     "at_desk",
     "place_options",
@@ -28,11 +28,11 @@ __all__ = [
 
 T = TypeVar("T")
 
-Answer: TypeAlias = Callable[..., None]
+Function: TypeAlias = Callable[..., None]
 """The function of a command."""
 
-Command: TypeAlias = Callable[[Answer], Answer]
-"""What makes a command's function of another one: it adds options."""
+Decorator: TypeAlias = Callable[[Function], Function]
+"""What adds options to a command's function."""
 
 PATIENCE_S: Final = 10.0
 
@@ -40,7 +40,7 @@ SECONDS: Final = click.FloatRange(min=0, min_open=True)
 """The type of an option that is a length of time."""
 
 
-def place_options(function: Answer) -> Answer:
+def place_options(function: Function) -> Function:
     """Add the options that say which database is meant: ``db`` and ``config``."""
     for option in (
         click.option("--config", metavar="FILE", help="Read the settings from this file."),
@@ -52,7 +52,7 @@ def place_options(function: Answer) -> Answer:
     return function
 
 
-answer_option: Final[Command] = click.option(
+answer_option: Final[Decorator] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, one object a line."
 )
 
@@ -121,7 +121,7 @@ class Desk:
             show()
 
 
-def at_desk(function: Answer) -> Answer:
+def at_desk(function: Function) -> Function:
     """Give a command a :class:`Desk`, and the options that tell which one."""
 
     @place_options

@@ -55,11 +55,7 @@ def export(
     force: bool,
     width: int | None,
     ascii_only: bool,
-    status: tuple[str, ...],
-    name: tuple[str, ...],
-    prefix: str | None,
-    metadata: dict[str, str],
-    parent: str | None,
+    query: WorkflowFilter,
 ) -> None:
     """Write down what is stored of workflows: of ID, or of all that the filters let through.
 
@@ -68,21 +64,13 @@ def export(
 
     An export is to be read, not to be restored: for that there is `claw backup`.
     """
-    chosen = any([status, name, prefix, metadata, parent])
     if id is None and kind != "jsonl":
         raise click.UsageError(f"--format {kind} is of one workflow: name its ID")
-    if id is not None and chosen:
+    if id is not None and query != WorkflowFilter():
         raise click.UsageError("filters are for several workflows, and an ID is one")
     if output is not None:
         check_destination(output, desk.path, replace=force)
     if kind == "jsonl":
-        query = WorkflowFilter(
-            status=status or None,
-            name=name or None,
-            id_prefix=prefix,
-            metadata=metadata,
-            parent=parent,
-        )
         _export_lines(desk, id, query, output, force=force)
         return
     assert id is not None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 import click
 
-from .. import Status
-from .desk import Answer
+from .. import Status, WorkflowFilter
+from .desk import Function
 from .parameters import labels
 
 __all__ = ["filter_options"]
@@ -33,8 +34,27 @@ _OPTIONS: Final = (
 )
 
 
-def filter_options(function: Answer) -> Answer:
-    """Add the options: ``status``, ``name``, ``prefix``, ``metadata`` and ``parent``."""
+def filter_options(function: Function) -> Function:
+    """Give a command a ``query``, and the options that say what it asks for."""
+
+    @functools.wraps(function)
+    def command(
+        status: tuple[str, ...],
+        name: tuple[str, ...],
+        prefix: str | None,
+        metadata: dict[str, str],
+        parent: str | None,
+        **options: object,
+    ) -> None:
+        query = WorkflowFilter(
+            status=status or None,
+            name=name or None,
+            id_prefix=prefix,
+            metadata=metadata,
+            parent=parent,
+        )
+        function(query=query, **options)
+
     for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+        command = option(command)
+    return command

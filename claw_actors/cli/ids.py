@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 
 from .. import WorkflowFilter
 from ..errors import ClawError
-from .desk import Command, Desk, sqlite_path
+from .desk import Decorator, Desk, sqlite_path
 
 __all__ = ["complete", "id_argument"]
 
@@ -30,4 +30,4 @@ def complete(
     return [CompletionItem(one.id, help=one.status) for one in page.items]
 
 
-id_argument: Final[Command] = click.argument("id", shell_complete=complete)
+id_argument: Final[Decorator] = click.argument("id", shell_complete=complete)

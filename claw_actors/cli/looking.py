@@ -7,6 +7,7 @@ import math
 import time
 from typing import Final
 
+import attrs
 import click
 import trio
 
@@ -30,28 +31,14 @@ __all__ = ["COMMANDS"]
 def list_(
     desk: Desk,
     *,
-    status: tuple[str, ...],
-    name: tuple[str, ...],
-    prefix: str | None,
-    metadata: dict[str, str],
-    parent: str | None,
+    query: WorkflowFilter,
     limit: int,
     after: int | None,
     offset: int,
     total: bool,
 ) -> None:
     """List workflows, newest first."""
-    query = WorkflowFilter(
-        status=status or None,
-        name=name or None,
-        id_prefix=prefix,
-        metadata=metadata,
-        parent=parent,
-        limit=limit,
-        after=after,
-        offset=offset,
-        include_total=total,
-    )
+    query = attrs.evolve(query, limit=limit, after=after, offset=offset, include_total=total)
     page = desk.ask(lambda client: client.list(query))
     if desk.as_json:
         for state in page.items:

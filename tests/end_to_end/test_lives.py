@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-STEPS = 20
+from .app import STEPS
+
 ROOT = Path(__file__).parents[2]
 
 
