@@ -37,6 +37,7 @@ from ._runtime.config import RuntimeConfig as RuntimeConfig
 from ._runtime.context import Context as Context
 from ._runtime.control.client import Client as Client
 from ._runtime.control.client import open_client as open_client
+from ._runtime.control.figures import OwnerStatistics as OwnerStatistics
 from ._runtime.coordination import Event as Event
 from ._runtime.coordination import Lock as Lock
 from ._runtime.coordination import Semaphore as Semaphore
@@ -128,6 +129,7 @@ __all__ = [
     "Lock",
     "MemoryStorage",
     "Nursery",
+    "OwnerStatistics",
     "PlannedRecovery",
     "PruneReport",
     "RecoveryPlan",

@@ -38,6 +38,7 @@ __all__ = ["Bodies", "TaskCounts"]
 class TaskCounts:
     """What the tasks of a runtime have done, for ``statistics()``."""
 
+    running: int = 0
     attempts: int = 0
     retries: int = 0
     replayed: int = 0
@@ -100,13 +101,17 @@ class Bodies:
             what = f"result of task {info.task_id!r}"
             return self._codec.round_trip(result, call.signature.returns, what)[0]
 
-        return await transact(
-            undertaking.strand,
-            undertaking.entry(Returned(b""), attempt=info.attempt),
-            lambda connection: variables.run(body, connection),
-            closed=undertaking.closed,
-            limit_s=task.timeout,
-        )
+        self._counts.running += 1
+        try:
+            return await transact(
+                undertaking.strand,
+                undertaking.entry(Returned(b""), attempt=info.attempt),
+                lambda connection: variables.run(body, connection),
+                closed=undertaking.closed,
+                limit_s=task.timeout,
+            )
+        finally:
+            self._counts.running -= 1
 
     def _begin(self, info: TaskInfo) -> None:
         """Count an attempt, and tell who wants to know."""
@@ -132,6 +137,7 @@ class Bodies:
         # nothing for the workflow, which a replay could not repeat.
         args, kwargs = signature.decode_arguments(self._codec, undertaking.call.data)
         token = place.set(info)
+        self._counts.running += 1
         try:
             with _limit(task.timeout) as scope, heart.limit() as silence:
                 result = await self._call(task, args, kwargs)
@@ -163,6 +169,7 @@ class Bodies:
             group = cast("BaseExceptionGroup[BaseException]", error)
             return Raised(cast("Exception", group.split(Exception)[0]))  # noqa: ASYNC104
         finally:
+            self._counts.running -= 1
             place.reset(token)
 
     async def _call(

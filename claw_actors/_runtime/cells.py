@@ -126,6 +126,11 @@ class Cells:
     def __len__(self) -> int:
         return len(self._cells)
 
+    @property
+    def idle(self) -> int:
+        """How many of them only wait."""
+        return len(self._idling)
+
     async def wait_for_room(self, wanted: int) -> int:
         """Wait until instances may come into memory.
 

@@ -44,6 +44,10 @@ class Idling:
         self._leaving: set[Rest] = set()
         self._is_timed = False
 
+    def __len__(self) -> int:
+        """How many there are, those on their way out included."""
+        return len(self._since) + len(self._leaving)
+
     def add(self, rest: Rest) -> None:
         """This one waits; if it did so already, nothing changes."""
         if rest in self._since:

@@ -82,6 +82,7 @@ class Runtime(Intervention):
         self._starter = Starter(actor, cells, codec, environment, self.delete)
         self.recovery_report: RecoveryReport = RecoveryReport()
         self._closed = trio.Event()
+        self._opened_at = trio.current_time()
 
     @property
     def stop_report(self) -> StopReport | None:
@@ -296,7 +297,10 @@ class Runtime(Intervention):
         counts, tasks = self._cells.counts, self._cells.lives.task_counts
         messages = self._cells.lives.message_counts
         return RuntimeStatistics(
+            up_seconds=trio.current_time() - self._opened_at,
             active=len(self._cells),
+            idle=self._cells.idle,
+            running_tasks=tasks.running,
             started=counts.started,
             ended=counts.ended,
             crashes=counts.crashes,

@@ -14,7 +14,10 @@ class RuntimeStatistics:
     """What a runtime has done since it was opened.
 
     Attributes:
+        up_seconds: for how long it has been open.
         active: instances in memory now.
+        idle: of these, how many only wait.
+        running_tasks: task bodies that run now.
         started: instances started.
         ended: instances that ended.
         crashes: incarnations that crashed or diverged.
@@ -31,7 +34,10 @@ class RuntimeStatistics:
         storage: what the storage actor has done.
     """
 
+    up_seconds: float
     active: int
+    idle: int
+    running_tasks: int
     started: int
     ended: int
     crashes: int

@@ -8,11 +8,17 @@ from typing import Final
 import attrs
 import click
 
-from .. import Client, Status, WorkflowFilter
+from .. import Client, OwnerStatistics, Status, WorkflowFilter
+from ..drawing.wording import length
+from ..errors import ControlRefusedError, OwnerUnreachableError, RequestOutcomeUnknownError
 from .desk import Desk, at_desk
-from .output import print_fields, print_table, utc
+from .output import plain, print_fields, print_json, print_table, utc
 
 __all__ = ["COMMANDS", "Stats"]
+
+
+OWNER_PATIENCE_S: Final = 2.0
+"""How long the owner may take to say how it is; what is counted does not need it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -36,19 +42,48 @@ class Stats:
     next_due: float | None
 
 
+@attrs.frozen
+class Asked:
+    """What has come of asking the owner.
+
+    Attributes:
+        owner: how it is; ``None`` if there is none, or if it could not be asked.
+        trouble: why it could not.
+    """
+
+    owner: OwnerStatistics | None
+    trouble: str | None = None
+
+
 @click.command()
 @at_desk
 def stats(desk: Desk) -> None:
-    """Count workflows by status, and tell how large the database is.
+    """Count workflows by status, tell how large the database is, and how its owner is.
 
-    It reads beside the owner or without one. Of those that have not ended, the newest thousand of
-    each status are looked at for the oldest, and for what is due next.
+    What is counted is read beside the owner or without one. What is in memory, what runs, and how
+    fast it is written, only the owner knows: it is asked.
+
+    Of those that have not ended, the newest thousand of each status are looked at for the oldest,
+    and for what is due next.
     """
     counted = desk.ask(_count)
     path = Path(desk.path).resolve()
     log = path.with_name(f"{path.name}-wal")
     found = attrs.evolve(counted, path=str(path), bytes=_size(path), wal_bytes=_size(log))
-    desk.answer(found, lambda: _show(found))
+    asked = attrs.evolve(desk, patience_s=OWNER_PATIENCE_S).ask(_ask)
+    if desk.as_json:
+        of_owner = {"owner": plain(asked.owner), "owner_trouble": asked.trouble}
+        print_json({**attrs.asdict(found), **of_owner})
+    else:
+        _show(found, asked)
+
+
+async def _ask(client: Client) -> Asked:
+    """Ask the owner; that it cannot be asked is an answer, too."""
+    try:
+        return Asked(await client.owner())
+    except (ControlRefusedError, OwnerUnreachableError, RequestOutcomeUnknownError) as error:
+        return Asked(None, str(error))
 
 
 async def _count(client: Client) -> Stats:
@@ -78,7 +113,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _show(found: Stats) -> None:
+def _show(found: Stats, asked: Asked) -> None:
     rows = [
         (status, f"{count:,}", utc(found.oldest.get(status)))
         for status, count in found.workflows.items()
@@ -90,8 +125,26 @@ def _show(found: Stats) -> None:
             "in all": f"{sum(found.workflows.values()):,}",
             "next due": utc(found.next_due),
             "size": f"{found.bytes:,} bytes, and {found.wal_bytes:,} in its log",
+            **_fields_of(asked),
         }
     )
+
+
+def _fields_of(asked: Asked) -> dict[str, object]:
+    owner = asked.owner
+    if owner is None:
+        return {"owner": asked.trouble or "nobody"}
+    now, storage = owner.runtime, owner.runtime.storage
+    took = storage.last_commit_seconds
+    last = "" if took is None else f", the last one in {1_000 * took:.1f} ms"
+    return {
+        "owner": f"pid {owner.pid} on {owner.host}, claw_actors {owner.version},"
+        f" open for {length(now.up_seconds)}",
+        "in memory": f"{now.active:,} workflows, {now.idle:,} of them only wait",
+        "tasks": f"{now.running_tasks:,} run now, {now.attempts:,} attempts begun",
+        "commits": f"{storage.commits:,}{last}; {storage.queued:,} writes wait",
+        "storage": storage.unavailable,
+    }
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (stats,)

@@ -73,15 +73,13 @@ class RequestOutcomeUnknownError(ClawError):
 
     Attributes:
         operation: what was asked for: ``"cancel"``, ``"retry"`` ….
-        id: the workflow.
+        id: the workflow; ``None`` if it was about no single one.
         reason: why there is no answer.
     """
 
-    def __init__(self, operation: str, id: str, reason: str) -> None:
-        super().__init__(
-            f"{operation} of workflow {id!r} may or may not be done: {reason}; look before you"
-            " ask again"
-        )
+    def __init__(self, operation: str, id: str | None, reason: str) -> None:
+        what = operation if id is None else f"{operation} of workflow {id!r}"
+        super().__init__(f"{what} may or may not be done: {reason}; look before you ask again")
         self.operation = operation
         self.id = id
         self.reason = reason

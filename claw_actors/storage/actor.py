@@ -83,6 +83,7 @@ class StorageStatistics:
         largest_group: the most operations in one.
         refused: operations answered with an error.
         queued: operations queued now.
+        last_commit_seconds: how long the last commit took; ``None`` before the first.
         unavailable: why storage cannot write at present, or ``None``.
     """
 
@@ -91,6 +92,7 @@ class StorageStatistics:
     largest_group: int
     refused: int
     queued: int
+    last_commit_seconds: float | None
     unavailable: str | None
 
 
@@ -121,6 +123,7 @@ class StorageActor:
         self._usable.set()
         self._unavailable: str | None = None
         self._commits = self._operations = self._largest = 0
+        self._last_commit_s: float | None = None
 
     # -- for clients ------------------------------------------------------------------------------
 
@@ -231,6 +234,7 @@ class StorageActor:
             largest_group=self._largest,
             refused=self._queue.refused,
             queued=len(self._queue),
+            last_commit_seconds=self._last_commit_s,
             unavailable=self._unavailable,
         )
 
@@ -335,6 +339,7 @@ class StorageActor:
         pause_s = self._limits.first_pause_s
         while await self._wait_for_work():
             group = self._queue.take()
+            began = trio.current_time()
             try:
                 results = await self._executor.write(
                     self.backend.commit, [write.operation for write in group]
@@ -351,6 +356,7 @@ class StorageActor:
                 if self._unavailable is not None:
                     _log.warning("storage %s is available again", self.backend.where)
                 self._unavailable, pause_s = None, self._limits.first_pause_s
+                self._last_commit_s = trio.current_time() - began
                 self._answer_group(group, results)
                 # Who has been answered may leave memory before the next group comes.
                 del group, results

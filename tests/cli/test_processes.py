@@ -146,6 +146,9 @@ def test_run_recovers_obeys_other_processes_and_stops_on_a_signal(claw, place, n
         assert '"id": "waiting", "done": "pruned"' in pruned
         assert "its history was pruned" in claw("show", "waiting", code=3).stderr
         assert claw("show", "paused")
+        [counted] = map(json.loads, claw("stats", "--json").stdout.splitlines())
+        assert (counted["owner"]["pid"], counted["owner_trouble"]) == (owner.pid, None)
+        assert counted["owner"]["runtime"]["active"] == counted["owner"]["runtime"]["idle"] == 1
         owner.send_signal(number)
         code, out, err = end(owner)
     assert code == 0

@@ -45,6 +45,9 @@ class FakeOperator:
                 raise
         self.done.append(what)
 
+    def statistics(self):
+        raise ZeroDivisionError("a bug")
+
     async def start_by_name(self, name, args=(), *, id, metadata, description, on_existing):
         await self._do("start", id, name, args, metadata, description, on_existing)
 

@@ -94,6 +94,16 @@ async def test_a_defect_is_told_as_an_unknown_outcome(connect, operator, caplog)
     assert await talk.ask("cancel", id="b") == {"done": None}
 
 
+async def test_a_defect_that_is_about_no_workflow_names_none(connect, caplog):
+    """The log has no workflow's id then, and the error none either."""
+    talk = await connect().greet()
+    answer = await talk.ask("statistics")
+    assert answer["failed"]["attributes"]["operation"] == "statistics"
+    assert answer["failed"]["attributes"]["id"] is None
+    [record] = caplog.records
+    assert not hasattr(record, "workflow_id")
+
+
 async def test_a_closing_runtime_is_worth_another_try(connect, operator):
     """The next owner, or a visit, can do it."""
     talk = await connect().greet()

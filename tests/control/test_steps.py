@@ -16,7 +16,7 @@ def test_a_request_is_a_rule_and_a_place(names):
     rule = Rule(ended_before=5.0, keep=2, statuses=frozenset({Status.FAILED}), names=names)
     place = Place(7, {"a": 1})
     request = PruneSome.of(rule, place)
-    assert (request.rule, request.place, request.id) == (rule, place, "*")
+    assert (request.rule, request.place) == (rule, place)
 
 
 @pytest.mark.parametrize("place", [None, Place(7, {"a": 1})])

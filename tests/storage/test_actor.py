@@ -315,8 +315,26 @@ async def test_what_was_done_is_counted():
         await world.call("b", bad)
         await world.release()
         assert world.actor.statistics() == StorageStatistics(
-            commits=2, operations=3, largest_group=2, refused=1, queued=0, unavailable=None
+            commits=2,
+            operations=3,
+            largest_group=2,
+            refused=1,
+            queued=0,
+            last_commit_seconds=world.actor.statistics().last_commit_seconds,
+            unavailable=None,
         )
+
+
+async def test_how_long_the_last_commit_took_is_known():
+    """From its beginning to its end, in the thread; before the first one, nothing is."""
+    async with open_world() as world:
+        assert world.actor.statistics().last_commit_seconds is None
+        await world.hold_one()
+        began = trio.current_time()
+        await trio.sleep(0.05)
+        await world.release()
+        took = world.actor.statistics().last_commit_seconds
+        assert 0.05 <= took <= trio.current_time() - began + 1
 
 
 # -- backpressure -----------------------------------------------------------------------------------

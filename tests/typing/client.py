@@ -8,6 +8,7 @@ from claw_actors import (
     Client,
     DeadMessage,
     HistoryEntry,
+    OwnerStatistics,
     RecoveryPlan,
     TaskState,
     WorkflowPage,
@@ -27,6 +28,7 @@ async def looks(path: str) -> None:
         assert_type(await client.history("a", after=None), tuple[HistoryEntry, ...])
         assert_type(await client.dead_letters("a"), tuple[DeadMessage, ...])
         assert_type(await client.result("a"), JSON)
+        assert_type(await client.owner(), OwnerStatistics | None)
         assert_type(await client.plan_recovery(), RecoveryPlan)
         assert_type(await client.value("a", "key"), JSON)
         assert_type(await client.values("a"), dict[str, JSON])

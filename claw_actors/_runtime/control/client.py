@@ -18,7 +18,9 @@ from ..._core.lifecycle import OnExisting, Status
 from ..._core.requests import is_reserved, reply_to
 from ...definitions import Workflow
 from ...errors import (
+    ControlRefusedError,
     NotFoundError,
+    SerializationError,
     WorkflowCancelledError,
     WorkflowClosedError,
     WorkflowFailedError,
@@ -36,7 +38,8 @@ from ..pruning import OnPruned, Place, PruneReport, Stepped, prune_all, rule_of,
 from ..recovery_plan import RecoveryPlan, plan_recovery
 from ..registry import Registry
 from ..replies import decode_reply
-from .courier import Courier
+from .courier import Courier, NoOwner
+from .figures import AskFigures, OwnerStatistics, read_figures
 from .requests import (
     Cancel,
     Delete,
@@ -230,6 +233,28 @@ class Client:
     def _decode(self, id: str, key: str, value: bytes) -> JSON:
         what = f"value {key!r} of workflow {id!r}"
         return cast("JSON", self._courier.codec.decode(value, object, what))
+
+    async def owner(self) -> OwnerStatistics | None:
+        """Ask the runtime that owns the database who it is and what it has done; ``None`` without one.
+
+        Raises:
+            OwnerUnreachableError: somebody owns it, and could not be asked in time.
+            ControlRefusedError: who answers on the control socket refuses; it may be of an older
+                version, which does not tell.
+
+        Cancelled, only the waiting ends.
+        """
+
+        async def find_owner() -> str | None:
+            return await self._sight.read(self._sight.backend.find_owner)
+
+        answer = await self._courier.ask(AskFigures(), find_owner)
+        if answer is NoOwner.NONE:
+            return None
+        try:
+            return read_figures(answer, self._courier.codec)
+        except SerializationError as error:
+            raise ControlRefusedError(self._courier.socket_path, str(error)) from error
 
     # -- acting ---------------------------------------------------------------------------------
 

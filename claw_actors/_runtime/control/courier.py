@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+import enum
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
 
 import attrs
 import trio
@@ -18,13 +20,21 @@ from ...errors import (
 from ...storage.codec import Codec
 from .address import PeerUid, peer_uid
 from .owner import NotAsked, ask_owner
-from .requests import Request
+from .requests import Question, Request
 from .visit import visit
 
-__all__ = ["Courier"]
+__all__ = ["Courier", "FindOwner", "NoOwner"]
+
+FindOwner: TypeAlias = Callable[[], Awaitable[str | None]]
 
 _PAUSE_S: Final = 0.05
 """Between two attempts: an owner that starts or closes is soon done with it."""
+
+
+class NoOwner(enum.Enum):
+    """Nobody owns the database: an answer that is none of the owner's."""
+
+    NONE = "none"
 
 
 @attrs.frozen(kw_only=True)
@@ -72,6 +82,37 @@ class Courier:
             if trio.current_time() >= deadline or (unknown is not None and not repeatable):
                 # That nobody could be asked the last time says nothing of the time before.
                 raise failure if unknown is None else unknown
+            await trio.sleep(_PAUSE_S)
+
+    async def ask(self, question: Question, find_owner: FindOwner) -> Plain | NoOwner:
+        """Ask the owner something that only it can tell.
+
+        Args:
+            question: what.
+            find_owner: finds out who it is, as it named itself, if there is one.
+
+        Returns:
+            The answer; or that there is no owner.
+
+        Raises:
+            OwnerUnreachableError: somebody owns it and could not be asked in time.
+            ControlRefusedError: whoever answers there refuses.
+
+        Cancelled, nothing is different.
+        """
+        deadline = trio.current_time() + self.timeout
+        while True:
+            try:
+                return await ask_owner(
+                    self.socket_path, question, self.codec, deadline, self.peer_uid
+                )
+            except NotAsked as error:
+                reason = str(error)
+            holder = await find_owner()
+            if holder is None:
+                return NoOwner.NONE
+            if trio.current_time() >= deadline:
+                raise OwnerUnreachableError(self.path, holder, reason)
             await trio.sleep(_PAUSE_S)
 
     async def _try(self, request: Request, deadline: float) -> Plain:

@@ -11,7 +11,7 @@ from ..._core.error_data import Plain, plain_to_error
 from ...errors import ControlRefusedError, RequestOutcomeUnknownError
 from ...storage.codec import Codec
 from .address import NotThere, PeerUid, connect
-from .requests import NAMES, Request
+from .requests import NAMES, UNKNOWN, Asked, Question, workflow_of
 from .wire import VERSION, Conversation, HungUp, Message, Nonsense, hello
 
 __all__ = ["NotAsked", "ask_owner"]
@@ -24,9 +24,9 @@ class NotAsked(Exception):
 
 
 async def ask_owner(
-    path: str, request: Request, codec: Codec, deadline: float, peer_uid: PeerUid
+    path: str, request: Asked, codec: Codec, deadline: float, peer_uid: PeerUid
 ) -> Plain:
-    """Ask the owner to do something, and return its answer.
+    """Ask the owner to do or to tell something, and return its answer.
 
     Args:
         path: of its socket.
@@ -65,7 +65,7 @@ async def ask_owner(
 class _Asking:
     """One request on its way, and how far it has come."""
 
-    def __init__(self, talk: Conversation, path: str, request: Request, codec: Codec) -> None:
+    def __init__(self, talk: Conversation, path: str, request: Asked, codec: Codec) -> None:
         self._talk = talk
         self._path = path
         self._request = request
@@ -74,9 +74,10 @@ class _Asking:
 
     def failure(self, reason: str) -> Exception:
         """Say what it means that there is no answer."""
-        if self._sent:
+        request = self._request
+        if self._sent and not isinstance(request, Question):
             return RequestOutcomeUnknownError(
-                NAMES[type(self._request)], self._request.id, f"{reason}, after it was asked"
+                NAMES[type(request)], workflow_of(request), f"{reason}, after it was asked"
             )
         # Without its end, a line is not heard.
         return NotAsked(reason)
@@ -129,6 +130,8 @@ class _Asking:
             case {"refused": str(reason), "again": bool(again)}:
                 if again:
                     raise NotAsked(reason)
+                if reason.startswith(UNKNOWN):
+                    reason = f"{reason}. Its owner runs an older claw_actors than you do"
                 raise ControlRefusedError(self._path, reason)
             case _:
                 return answer

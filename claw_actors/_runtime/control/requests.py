@@ -15,16 +15,22 @@ from ..._core.lifecycle import OnExisting
 from ..._core.retention import Rule
 from ...storage.validation import check_id
 from ..pruning import Place, Stepped
+from ..statistics import RuntimeStatistics
+from .figures import AskFigures, tell_figures
 from .steps import PruneSome, told_of
 
 __all__ = [
     "NAMES",
     "REQUESTS",
+    "UNKNOWN",
+    "Asked",
     "Cancel",
     "Delete",
     "Fork",
     "Operator",
+    "Owner",
     "Pause",
+    "Question",
     "Request",
     "RequestOf",
     "Resume",
@@ -32,7 +38,10 @@ __all__ = [
     "SendTo",
     "Start",
     "Terminate",
+    "WorkflowRequest",
+    "answer",
     "perform",
+    "workflow_of",
 ]
 
 
@@ -123,21 +132,20 @@ class Start:
     on_existing: OnExisting = "attach"
 
 
-Request: TypeAlias = (
-    Start
-    | Cancel
-    | Terminate
-    | Pause
-    | Resume
-    | Retry
-    | Fork
-    | Delete
-    | SendTo
-    | RequestOf
-    | PruneSome
+WorkflowRequest: TypeAlias = (
+    Start | Cancel | Terminate | Pause | Resume | Retry | Fork | Delete | SendTo | RequestOf
 )
+"""What is done to one workflow, whose id it has."""
 
-REQUESTS: Final[dict[str, type[Request]]] = {
+Request: TypeAlias = WorkflowRequest | PruneSome
+"""What is done by the owner, or in its place."""
+
+Question: TypeAlias = AskFigures
+"""What only the owner can tell."""
+
+Asked: TypeAlias = Request | Question
+
+REQUESTS: Final[dict[str, type[Asked]]] = {
     "start": Start,
     "cancel": Cancel,
     "terminate": Terminate,
@@ -149,10 +157,23 @@ REQUESTS: Final[dict[str, type[Request]]] = {
     "send": SendTo,
     "request": RequestOf,
     "prune": PruneSome,
+    "statistics": AskFigures,
 }
 """By the name that stands for them on the wire."""
 
-NAMES: Final[dict[type[Request], str]] = {cls: name for name, cls in REQUESTS.items()}
+NAMES: Final[dict[type[Asked], str]] = {cls: name for name, cls in REQUESTS.items()}
+
+UNKNOWN: Final = "it does not know "
+"""How a refusal begins of what is not in the owner's list: it may be an older one."""
+
+
+def workflow_of(asked: Asked) -> str | None:
+    """Return the id of the workflow that something is done to; ``None`` if it is not one."""
+    match asked:
+        case PruneSome() | AskFigures():
+            return None
+        case _:
+            return asked.id
 
 
 class Operator(Protocol):
@@ -214,6 +235,14 @@ class Operator(Protocol):
         ...
 
 
+class Owner(Operator, Protocol):
+    """Who can be asked, too: the runtime."""
+
+    def statistics(self) -> RuntimeStatistics:
+        """Tell what has been done so far."""
+        ...
+
+
 async def perform(operator: Operator, request: Request) -> Plain:
     """Do what was asked for, and return what is to be answered.
 
@@ -253,3 +282,14 @@ async def perform(operator: Operator, request: Request) -> Plain:
         case _:
             assert_never(request)
     return None
+
+
+async def answer(owner: Owner, asked: Asked) -> Plain:
+    """Do what the owner was asked for, or tell what it was asked.
+
+    Raises:
+        ClawError: as the operation does.
+    """
+    if isinstance(asked, AskFigures):
+        return tell_figures(owner.statistics())
+    return await perform(owner, asked)

@@ -25,7 +25,7 @@ from ...errors import (
 )
 from ...storage.codec import Codec
 from .address import PeerUid, listening, peer_uid
-from .requests import REQUESTS, Operator, Request, perform
+from .requests import NAMES, REQUESTS, UNKNOWN, Asked, Owner, answer, workflow_of
 from .wire import Conversation, HungUp, Message, Nonsense, answer_hello
 
 __all__ = ["MAX_REQUEST_BYTES", "ControlLimits", "ControlServer"]
@@ -66,24 +66,24 @@ class _Refused(Exception):
 
 
 class ControlServer:
-    """Serves an operator's requests to other processes."""
+    """Serves the owner to other processes."""
 
     def __init__(
         self,
-        operator: Operator,
+        owner: Owner,
         codec: Codec,
         limits: ControlLimits,
         peer_uid: PeerUid = peer_uid,
     ) -> None:
-        """Serve what this operator can do.
+        """Serve what this owner can do and tell.
 
         Args:
-            operator: does what is asked for.
+            owner: does what is asked for.
             codec: reads requests.
             limits: of all clients.
             peer_uid: tells whose process a client is.
         """
-        self._operator = operator
+        self._owner = owner
         self._codec = codec
         self._limits = limits
         self._peer_uid = peer_uid
@@ -160,22 +160,22 @@ class ControlServer:
             return await talk.receive()
         raise _Refused(f"nothing was said for {self._limits.idle_s:g} s")
 
-    def _read(self, message: Message) -> Request:
+    def _read(self, message: Message) -> Asked:
         match message:
             case {"op": str(name), "args": dict(arguments), **rest} if not rest:
                 cls = REQUESTS.get(name)
             case _:
                 raise _Refused('a request is {"op": name, "args": {…}}')
         if cls is None:
-            raise _Refused(f"it does not know {name!r}; it knows {', '.join(REQUESTS)}")
+            raise _Refused(f"{UNKNOWN}{name!r}; it knows {', '.join(REQUESTS)}")
         try:
-            return cast("Request", self._codec.from_plain(arguments, cls, f"request {name!r}"))
+            return cast("Asked", self._codec.from_plain(arguments, cls, f"request {name!r}"))
         except SerializationError as error:
             raise _Refused(str(error)) from error
 
     # -- one request ----------------------------------------------------------------------------
 
-    async def _perform(self, talk: Conversation, request: Request) -> Message:
+    async def _perform(self, talk: Conversation, request: Asked) -> Message:
         answer = None
         try:
             async with trio.open_nursery() as nursery:
@@ -195,21 +195,22 @@ class ControlServer:
             raise _Refused(f"it was given up after {self._limits.operation_s:g} s")
         raise HungUp
 
-    async def _do(self, request: Request) -> Message:
+    async def _do(self, request: Asked) -> Message:
         try:
-            return {"done": await perform(self._operator, request)}
+            return {"done": await answer(self._owner, request)}
         except RuntimeClosedError:
             return _CLOSING
         except ClawError as error:
             return {"failed": cast("Plain", error_to_plain(error))}
         except Exception as error:
+            id = workflow_of(request)
             _log.exception(
                 "a request from another process could not be done: %r",
                 request,
-                extra={"workflow_id": request.id},
+                extra={} if id is None else {"workflow_id": id},
             )
-            name = type(request).__name__.lower()
-            unknown = RequestOutcomeUnknownError(name, request.id, f"its owner failed: {error!r}")
+            name = NAMES[type(request)]
+            unknown = RequestOutcomeUnknownError(name, id, f"its owner failed: {error!r}")
             return {"failed": cast("Plain", error_to_plain(unknown))}
 
     async def _answer(self, talk: Conversation, message: Message) -> None:

@@ -31,11 +31,6 @@ class PruneSome:
     before_pk: int
     kept: dict[str, int]
 
-    @property
-    def id(self) -> str:
-        """No one workflow is meant."""
-        return "*"
-
     @classmethod
     def of(cls, rule: Rule, place: Place) -> PruneSome:
         """Make the request for a step."""
@@ -83,4 +78,4 @@ def read_stepped(answer: Plain) -> Stepped:
             place = Place(before_pk, cast("dict[str, int]", kept))
             return Stepped(tuple(map(str, ids)), freed, place)
         case _:
-            raise RequestOutcomeUnknownError("prune", "*", "its owner's answer makes no sense")
+            raise RequestOutcomeUnknownError("prune", None, "its owner's answer makes no sense")
