@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 
@@ -117,6 +120,46 @@ def test_a_second_program_is_told_who_owns_the_database(site):
     for arguments in (RUN, ("restore", "copy.db", "--replace")):
         said = refusal(site, *arguments, code=1)
         assert f"is owned by pid {owner.pid} on " in said
+    site.stop(owner)
+
+
+@pytest.fixture
+def small_disk(site) -> Iterator[Path]:
+    """Mount a disk of a megabyte in the working directory."""
+    disk = site.directory / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700", "claw_actors", disk]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    site.environment["CLAW_STORAGE_SQLITE_PATH"] = "disk/claw.db"
+    yield disk
+    site.close()
+    subprocess.run(["umount", disk], check=True)
+
+
+def fill_up(disk: Path, but_bytes: int = 0) -> Path:
+    """Leave no more room than this; return the file that has it."""
+    ballast = disk / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(b"0" * 512):
+            pass
+    os.truncate(ballast, ballast.stat().st_size - but_bytes)
+    return ballast
+
+
+def test_a_program_that_starts_on_a_full_disk_says_so_and_goes_on_later(site, small_disk):
+    """One line and a code, whether there is a database already or not; nothing is damaged."""
+    ballast = fill_up(small_disk, but_bytes=8_192)  # for the name of the owner
+    assert "full (SQLITE_FULL)" in refusal(site, *RUN, code=1)
+    ballast.unlink()
+    site.stop(site.run("approve:1"))
+    ballast = fill_up(small_disk)
+    assert "No space left on device" in refusal(site, *RUN, code=1)
+    assert "-shm, could not be made: is the disk full?" in refusal(site, "list", code=1)
+    ballast.unlink()
+    site.claw("send", "approve-00000", "answer", "true")
+    owner = site.run()
+    site.until(lambda: site.statuses() == {"completed": 1}, "completed", owner)
     site.stop(owner)
 
 

@@ -143,6 +143,27 @@ def test_an_existing_file_is_never_written_over(filled, path, copy):
     assert (copy.parent / "nowhere").exists()
 
 
+def test_the_log_grows_by_what_is_written_while_a_copy_is_made_and_no_further(
+    filled, path, copy, monkeypatch
+):
+    """Then it is used again from its beginning, and cut when nothing is written."""
+    monkeypatch.setattr(backup, "PAGES_AT_A_TIME", 1)
+    log, written = Path(f"{path}-wal"), iter(range(1_000))
+
+    def write(megabytes: int) -> int:
+        for _ in range(megabytes):
+            outcome = an_outcome(f"w#{next(written)}", value=b"9" * 1_000_000)
+            filled.commit([Advance(1, "one", 0, (outcome,))])
+        return log.stat().st_size
+
+    grown: list[int] = []
+    backup.back_up(str(path), str(copy), lambda done, pages: grown or grown.append(write(12)))
+    assert 12_000_000 < grown[0] < 13_000_000, "no checkpoint could begin it anew"
+    assert write(12) < grown[0] + 3_000_000
+    filled.tidy()
+    assert log.stat().st_size == 0
+
+
 @pytest.mark.parametrize("suffix", ["-wal", "-journal"])
 def test_a_copy_is_never_put_beside_a_log(filled, path, copy, suffix):
     """SQLite would play it back into the copy. An empty one does no harm."""

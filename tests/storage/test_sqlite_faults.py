@@ -17,7 +17,7 @@ from claw_actors.errors import (
 )
 from claw_actors.storage.model import WorkflowFilter
 from claw_actors.storage.operations import Advance, Advanced, Create, Send, Sent
-from claw_actors.storage.sqlite import SQLiteStorage, watermark, writer
+from claw_actors.storage.sqlite import SQLiteStorage, faults, watermark, writer
 from claw_actors.storage.sqlite.pool import ReaderPool
 from claw_actors.testing.conformance.samples import a_cancel, a_row, a_start, an_outcome
 
@@ -375,3 +375,10 @@ def test_tidying_on_a_full_disk_gives_up_quietly(storage, faulty):
     storage.tidy()
     faulty.faults.clear()
     assert storage.commit([step(), Send("one", a_cancel())]) == [Advanced(1), Sent(1, 2)]
+
+
+def test_no_room_for_the_index_of_the_log_is_not_only_called_a_disk_error():
+    """SQLite says no more of a full disk where there is no log yet."""
+    error = sqlite_error("SQLITE_IOERR_SHMSIZE")
+    assert "is the disk full?" in str(faults.read_failed(error, "a.db"))
+    assert "full" not in str(faults.read_failed(sqlite_error("SQLITE_IOERR_READ"), "a.db"))

@@ -63,9 +63,14 @@ def primary_code(error: BaseException) -> int | None:
     return None if code is None else code & 0xFF
 
 
+# SQLite calls it a disk error, whatever the system has said.
+_NO_INDEX: Final = "; the index of its log, -shm, could not be made: is the disk full?"
+
+
 def _reason(error: BaseException) -> str:
     name = getattr(error, "sqlite_errorname", None)
-    return f"{error} ({name})" if name else str(error)
+    hint = _NO_INDEX if name == "SQLITE_IOERR_SHMSIZE" else ""
+    return f"{error} ({name}){hint}" if name else str(error)
 
 
 def corrupt(where: str, reason: str) -> StorageCorruptError:
