@@ -13,8 +13,8 @@ In the order in which one meets them, from the outside in:
 - Who is in memory. ``cells``: all of them; ``cell``: what survives an incarnation's death;
   ``lives``: how the next one begins; ``crashes``: respawn or quarantine. ``recovery``: what comes
   back at start, of a ``survey`` of what is unfinished; ``recovery_report`` says what has,
-  ``recovery_plan`` what would. ``idling``: who leaves; ``wakes``: when those who left are due; ``timers``: the
-  one who watches deadlines. ``subjects``: how the log names an instance.
+  ``recovery_plan`` what would. ``idling``: who leaves; ``wakes``: when those who left are due;
+  ``timers``: the one who watches deadlines. ``subjects``: how the log names an instance.
 - One life of one instance. ``incarnation``: from checkpoint to end; ``driver``: runs the author's
   code, and refuses foreign awaits; ``rollback``, ``closing``, ``continuing``: what the end of the
   function brings about. ``rest``, ``leaving``: how it leaves memory, and how it is stopped;
@@ -28,10 +28,10 @@ In the order in which one meets them, from the outside in:
   ``children``, ``parallel``: things side by side; ``scopes``: durable time-outs;
   ``coordination``, ``channel``: locks, events, channels.
 - Tasks. ``signatures``: arguments and results as bytes; ``calls``: a call, run or replayed;
-  ``undertaking``: one that is worked on; ``attempts``: until it is done with; ``bodies``: once;
-  ``endings``: how that ends; ``open_work``: where it stands, ``long_running``: which of them is
-  noted, ``heartbeat``: what they tell of themselves. ``transacting``: bodies that are part of a
-  commit.
+  ``undertaking``: a call, and one that is worked on; ``attempts``: until it is done with;
+  ``bodies``: once; ``endings``: how that ends; ``open_work``: where it stands, ``long_running``:
+  which of them is noted, ``heartbeat``: what they tell of themselves. ``transacting``: bodies that
+  are part of a commit.
 - Messages and child workflows. ``inbox``: messages not received yet; ``replies``: answers to
   requests. ``births``: how children are created; ``brood``: which there are; ``child_handle``: one
   of them.

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from .._core.journal import Entry, OpenTask
     from ..storage.codec import Codec
     from ..storage.records import WorkflowRow
-    from .calls import Call
     from .endings import Ending
     from .environment import Environment
     from .long_running import LongRunning
     from .operation import Operation
     from .sequencer import Sequencer
     from .strand import Strand
+    from .undertaking import Call
 
 __all__ = ["Attempts"]
 

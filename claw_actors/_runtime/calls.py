@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import attrs
 from trio.lowlevel import checkpoint_if_cancelled
 
 from .._core.journal import Entry, EntryKind, EntryStatus
@@ -12,36 +11,17 @@ from ..definitions import Task, TransactionalTask
 from ..errors import DefinitionError, TaskFailedError
 from ..storage.codec import decode_error
 from .operation import BEGIN, Operation
-from .signatures import Signature, signature_of
+from .signatures import signature_of
+from .undertaking import Call
 
 if TYPE_CHECKING:
     from .._core.replay import Asked
     from .attempts import Attempts
     from .strand import Strand
 
-__all__ = ["Call", "perform", "prepare"]
+__all__ = ["asked_of", "perform", "prepare"]
 
 R = TypeVar("R")
-
-
-@attrs.frozen
-class Call(Generic[R]):
-    """A task with its arguments, which fit.
-
-    Attributes:
-        task: the task.
-        signature: of its function.
-        data: the encoded arguments.
-    """
-
-    task: Task[..., R]
-    signature: Signature
-    data: bytes
-
-    @property
-    def name(self) -> str:
-        """What its id is made of."""
-        return self.task.id or self.task.name
 
 
 def prepare(

@@ -20,9 +20,10 @@ from .._core.identity import Names, is_valid_name
 from .._core.journal import EntryKind
 from ..definitions import Task, Workflow
 from ..errors import ContextMisuseError, DefinitionError, InvalidArgumentsError
-from .calls import Call, perform
+from .calls import perform
 from .driver import Driver
 from .strand import Strand
+from .undertaking import Call
 
 if TYPE_CHECKING:
     from .attempts import Attempts

@@ -13,10 +13,10 @@ from .._core.failures import consists_of
 from ..errors import TaskFailedError
 
 if TYPE_CHECKING:
-    from .calls import Call
     from .children import Children
     from .context import Context
     from .strand import Strand
+    from .undertaking import Call
 
 __all__ = ["Lane", "map_calls", "race_lanes"]
 

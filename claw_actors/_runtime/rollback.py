@@ -20,8 +20,8 @@ from .strand import Strand
 
 if TYPE_CHECKING:
     from .attempts import Attempts
-    from .calls import Call
     from .sequencer import Sequencer
+    from .undertaking import Call
 
 __all__ = ["Rollback", "RollbackHandler"]
 

@@ -1,8 +1,8 @@
-"""One call of a task while it is worked on: whose it is, and what is recorded of it."""
+"""A call of a task, and what it is while it is worked on: whose, and what is recorded of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, assert_never
 
 import attrs
 
@@ -15,13 +15,35 @@ from .endings import Cancelled, Raised, Returned
 
 if TYPE_CHECKING:
     from ..definitions import Task
-    from .calls import Call
     from .open_work import OpenWork
     from .operation import Operation
     from .sequencer import Sequencer
+    from .signatures import Signature
     from .strand import Strand
 
-__all__ = ["Undertaking"]
+__all__ = ["Call", "Undertaking"]
+
+R = TypeVar("R")
+
+
+@attrs.frozen
+class Call(Generic[R]):
+    """A task with its arguments, which fit.
+
+    Attributes:
+        task: the task.
+        signature: of its function.
+        data: the encoded arguments.
+    """
+
+    task: Task[..., R]
+    signature: Signature
+    data: bytes
+
+    @property
+    def name(self) -> str:
+        """What its id is made of."""
+        return self.task.id or self.task.name
 
 
 @attrs.frozen
