@@ -9,8 +9,8 @@ It uses what any program could: ``open_client``, ``open_runtime``, ``back_up``, 
   ``pruning``, ``counting``, ``demonstrating``, ``running``: the commands.
 - ``ids``: what a shell completes. ``filters``: which workflows are meant. ``parameters``: JSON and
   labels, given as text. ``targets``: whose code is imported. ``archive``: the records of an export.
-- ``output``: JSON lines, tables, times. ``log_lines``: the log of ``claw run``. ``destination``: a
-  file, or stdout.
+- ``output``: JSON lines, tables, times. ``progress``: how far something is. ``log_lines``: the log
+  of ``claw run``. ``destination``: a file, or stdout.
 """
 
 from .program import main as main

@@ -2,50 +2,37 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from functools import partial
-from typing import Final, TextIO
+from typing import Final
 
-import attrs
 import click
 import trio
 
 from .. import BackupReport, RestoreReport, back_up
 from .. import restore as restore_from
 from .desk import Desk, at_desk
+from .progress import Progress, telling_progress
 
-__all__ = ["COMMANDS", "Progress"]
+__all__ = ["COMMANDS", "telling_copied"]
 
 STEPS: Final = 10
 """A log wants to know now and then how far it is, a person always."""
 
 
-@attrs.define
-class Progress:
-    """Tells how far a copy is: a person on one line, that changes; a log now and then."""
+def telling_copied(progress: Progress) -> Callable[[int, int], None]:
+    """Make what tells how far a copy is, when it is told so."""
+    told = -1
 
-    stream: TextIO
-    _told: int = -1
-
-    def __call__(self, done: int, pages: int) -> None:
-        """Tell it.
-
-        Args:
-            done: how many pages are copied.
-            pages: of how many.
-        """
+    def tell(done: int, pages: int) -> None:
+        nonlocal told
         percent = 100 * done // max(1, pages)
-        step = percent if self.stream.isatty() else percent // STEPS * STEPS
-        if step == self._told:
-            return
-        self._told = step
-        text = f"copied {percent:3} % ({done:,} of {pages:,} pages)"
-        if self.stream.isatty():
-            text = f"\r{text}" if done < pages else f"\r{text}\n"
-        else:
-            text = f"{text}\n"
-        self.stream.write(text)
-        self.stream.flush()
+        step = percent if progress.is_watched else percent // STEPS * STEPS
+        if step != told:
+            told = step
+            progress.tell(f"copied {percent:3} % ({done:,} of {pages:,} pages)")
+
+    return tell
 
 
 @click.command()
@@ -53,8 +40,9 @@ class Progress:
 @at_desk
 def backup(desk: Desk, *, destination: str) -> None:
     """Copy the database to DEST, in use or not, and read every row of the copy back."""
-    progress = Progress(sys.stderr)
-    report = trio.run(partial(back_up, desk.path, destination, on_progress=progress))
+    with telling_progress() as progress:
+        copied = telling_copied(progress)
+        report = trio.run(partial(back_up, desk.path, destination, on_progress=copied))
     desk.answer(report, partial(_show_backup, report))
 
 

@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Final, TextIO
+from typing import Final
 
 import attrs
 import click
@@ -19,11 +19,12 @@ from .exits import Exit
 from .filters import filter_options
 from .ids import complete
 from .output import as_line, print_json, tell
+from .progress import Progress, telling_progress
 
-__all__ = ["COMMANDS", "Progress"]
+__all__ = ["COMMANDS", "telling_exported"]
 
 OFTEN: Final = 1_000
-"""After so many workflows a log is told how far an export is."""
+"""After so many workflows it is told how far an export is."""
 
 FAMILY_PAGE: Final = 1_000
 
@@ -95,23 +96,14 @@ def _tell_written(desk: Desk, output: str, record: dict[str, object]) -> None:
 # -- JSON lines -------------------------------------------------------------------------------------
 
 
-@attrs.define
-class Progress:
-    """Tells how far an export is: a person on one line, that changes; a log now and then."""
+def telling_exported(progress: Progress) -> Callable[[int], None]:
+    """Make what tells how many workflows are written, when it is told so."""
 
-    stream: TextIO
-    _told: int = 0
-
-    def __call__(self, workflows: int) -> None:
-        """Tell it.
-
-        Args:
-            workflows: how many are written.
-        """
+    def tell(workflows: int) -> None:
         if workflows % OFTEN == 0:
-            end = "\r" if self.stream.isatty() else "\n"
-            self.stream.write(f"exported {workflows:,} workflows{end}")
-            self.stream.flush()
+            progress.tell(f"exported {workflows:,} workflows")
+
+    return tell
 
 
 def is_terminal() -> bool:
@@ -127,9 +119,8 @@ def _export_lines(
     desk: Desk, id: str | None, query: WorkflowFilter, output: str | None, *, force: bool
 ) -> None:
     is_watched = output is None and is_terminal()
-    on_progress: Callable[[int], None] = _silent if is_watched else Progress(sys.stderr)
 
-    async def main(client: Client) -> Archive:
+    async def main(client: Client, on_progress: Callable[[int], None]) -> Archive:
         # Before anything is written: a workflow that is not there leaves no file.
         found = find(client, query) if id is None else _one(await client.get(id))
         with open_destination(output, replace=force) as write:
@@ -137,7 +128,9 @@ def _export_lines(
             await archive.export(desk.path, found, on_progress)
         return archive
 
-    archive = desk.ask(main, keep_open=True)
+    with telling_progress() as progress:
+        tell_exported = _silent if is_watched else telling_exported(progress)
+        archive = desk.ask(lambda client: main(client, tell_exported), keep_open=True)
     counts: dict[str, object] = {"workflows": archive.workflows, "entries": archive.entries}
     if output is not None:
         _tell_written(desk, output, {"format": "jsonl", **counts, "skipped": archive.skipped})

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
-
-from claw_actors.cli.copying import Progress
 
 
 def test_a_backup_is_made_and_restored(claw, claw_json, place):
@@ -46,41 +42,3 @@ def test_what_cannot_be_copied_is_a_failure(claw, arguments, why):
     done = claw(*arguments, code=1)
     assert why in done.stderr
     assert len(done.stderr.splitlines()) == 1
-
-
-class Terminal(io.StringIO):
-    """A stream that a person looks at."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_is_a_line_for_each_tenth_where_nobody_looks():
-    """A log is not flooded."""
-    stream = io.StringIO()
-    progress = Progress(stream)
-    for page in range(1, 1_001):
-        progress(page, 1_000)
-    lines = stream.getvalue().splitlines()
-    assert lines[0] == "copied   0 % (1 of 1,000 pages)"
-    assert lines[-1] == "copied 100 % (1,000 of 1,000 pages)"
-    assert len(lines) == 11
-
-
-def test_progress_is_one_line_that_changes_on_a_terminal():
-    """It ends with the copy."""
-    stream = Terminal()
-    progress = Progress(stream)
-    for page in (1, 2, 3):
-        progress(page, 3)
-    progress(3, 3)
-    assert stream.getvalue() == (
-        "\rcopied  33 % (1 of 3 pages)\rcopied  66 % (2 of 3 pages)\rcopied 100 % (3 of 3 pages)\n"
-    )
-
-
-def test_progress_of_nothing_is_no_division_by_zero():
-    """An empty file has no pages."""
-    stream = io.StringIO()
-    Progress(stream)(0, 0)
-    assert "0 of 0" in stream.getvalue()

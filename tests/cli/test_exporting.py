@@ -21,7 +21,6 @@ from claw_actors import (
     workflow,
 )
 from claw_actors.cli import archive, destination, exporting
-from claw_actors.cli.exporting import Progress
 from claw_actors.errors import NotFoundError, StorageCorruptError
 
 from .conftest import spawn
@@ -164,17 +163,6 @@ def test_one_that_cannot_be_read_keeps_no_other_from_being_exported(claw, monkey
     assert records[-1]["skipped"] == 1
     assert len(of(records, "workflow")) == 5
     assert "1 could not be read wholly" in done.stderr
-
-
-@pytest.mark.parametrize(("is_terminal", "end"), [(False, "\n"), (True, "\r")])
-def test_progress_is_told_now_and_then(is_terminal, end):
-    """A person sees one line that changes, a log some lines."""
-    stream = io.StringIO()
-    stream.isatty = lambda: is_terminal
-    progress = Progress(stream)
-    for number in range(1, 2_001):
-        progress(number)
-    assert stream.getvalue() == f"exported 1,000 workflows{end}exported 2,000 workflows{end}"
 
 
 def test_who_sees_the_lines_is_told_nothing_besides(claw, monkeypatch):
