@@ -8,7 +8,7 @@ import attrs
 
 from .lifecycle import TERMINAL, Status
 
-__all__ = ["Ended", "Rule", "select"]
+__all__ = ["Ended", "Rule", "next_size", "select"]
 
 
 @attrs.frozen
@@ -72,3 +72,19 @@ def select(
         elif one.ended_at is not None and one.ended_at < rule.ended_before:
             chosen.append(one)
     return chosen, counts
+
+
+def next_size(size: int, took_s: float, budget_s: float, bounds: tuple[int, int]) -> int:
+    """Choose how much the next commit takes, so that it lasts as long as it may.
+
+    By a factor of two at most: one commit that was held up says little.
+
+    Args:
+        size: how much the last one took.
+        took_s: how long it lasted.
+        budget_s: how long it may last.
+        bounds: the least and the most.
+    """
+    factor = budget_s / took_s if took_s else 2.0
+    least, most = bounds
+    return min(most, max(least, int(size * min(2.0, max(0.5, factor)))))

@@ -110,7 +110,7 @@ async def open_runtime(
             try:
                 await _start(supervisor, actor, timers, recovery, config)
                 if not config.retention.is_off:
-                    retainer = Retainer(actor, runtime.pruner, config.retention, environment.wall)
+                    retainer = Retainer(runtime.pruner, config.retention, environment.wall)
                     await _start_on_storage(supervisor, actor, _retention(retainer))
                 if control is not None:
                     await _start_on_storage(supervisor, actor, control)

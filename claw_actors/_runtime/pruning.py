@@ -16,10 +16,10 @@ import trio
 
 from .._core.bounds import at_least
 from .._core.lifecycle import TERMINAL, Status
-from .._core.retention import Ended, Rule, select
+from .._core.retention import Ended, Rule, next_size, select
 from ..errors import InvalidInputError
 from ..storage.operations import Delete, Deleted
-from ..storage.pruning import GiveBack, GivenBack, Prune, Pruned
+from ..storage.pruning import Forget, Forgotten, GiveBack, GivenBack, Prune, Pruned
 
 if TYPE_CHECKING:
     from ..storage.actor import StorageActor
@@ -41,14 +41,20 @@ __all__ = [
 WINDOW: Final = 2_000
 """How many workflows one step looks at."""
 
-FAMILIES: Final = 25
-"""How many families go in one commit: it lasts some milliseconds, and others wait for it."""
+FAMILIES: Final = (25, 400)
+"""How many families go in one commit, at least and at most; how many exactly, the budget says."""
+
+BUDGET_S: Final = 0.005
+"""How long one commit may last, the wait for the one before it included: others wait for it."""
 
 PIECE: Final = 2_000
 """How many journal entries, and the like, one commit deletes at most."""
 
 PAGES: Final = 100
 """How many pages one commit gives back."""
+
+IDS: Final = 250
+"""How many ids one commit forgets."""
 
 GIVING_S: Final = 1.0
 """How long one step gives back space."""
@@ -198,6 +204,8 @@ class Pruner:
         self._memory = memory
         self._wall = wall
         self._gentle = gentle
+        # How many families the next commit takes. It is what was learned, also from step to step.
+        self._families = FAMILIES[0]
 
     async def dry_run(self, rule: Rule, place: Place) -> Stepped:
         """Do nothing of a step, and say what it would do."""
@@ -215,14 +223,31 @@ class Pruner:
             return await self._give_back()
         chosen, after = await look(self._actor, rule, place)
         ids: list[str] = []
-        for start in range(0, len(chosen), FAMILIES):
-            pks = tuple(one.pk for one in chosen[start : start + FAMILIES])
-            ids += await self._prune(Prune(pks, rule.ended_before, self._wall(), PIECE))
+        waiting = [one.pk for one in chosen]
+        while waiting:
+            asked, waiting = waiting[: self._families], waiting[self._families :]
+            pruned = await self._prune(Prune(tuple(asked), rule.ended_before, self._wall(), PIECE))
+            ids += pruned.ids
+            waiting = [*pruned.left, *waiting]
         return Stepped(tuple(ids), 0, after)
 
-    async def _prune(self, operation: Prune) -> tuple[str, ...]:
+    async def forget(self, pruned_before: float) -> None:
+        """Forget the ids of what was pruned before a time.
+
+        Raises:
+            StorageUnavailableError, OutcomeUnknownError: see their docs.
+        """
+        count = IDS
+        while count == IDS:
+            began = trio.current_time()
+            count = cast("Forgotten", await self._actor.submit(Forget(pruned_before, IDS))).count
+            await self._rest(began)
+
+    async def _prune(self, operation: Prune) -> Pruned:
         began = trio.current_time()
         pruned = cast("Pruned", await self._actor.submit(operation))
+        taken, took_s = len(operation.pks) - len(pruned.left), trio.current_time() - began
+        self._families = next_size(taken, took_s, BUDGET_S, FAMILIES)
         # They are gone for everyone now; a cancellation must not pretend otherwise.
         with trio.CancelScope(shield=True):
             for id in pruned.ids:
@@ -231,7 +256,7 @@ class Pruner:
         for pk in pruned.unfinished:
             await self._finish(pk)
         await self._rest(began)
-        return pruned.ids
+        return pruned
 
     async def _finish(self, pk: int) -> None:
         """Delete what is left of a long journal. Cut off, the next owner does it."""

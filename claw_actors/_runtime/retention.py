@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from .._core.lifecycle import TERMINAL, Status
 from ..errors import ClawError
-from ..storage.pruning import Forget, Forgotten
 from .pruning import prune_all, rule_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..storage.actor import StorageActor
     from .config import Retention
     from .pruning import Pruner
 
@@ -33,12 +31,10 @@ class Retainer:
 
     def __init__(
         self,
-        actor: StorageActor,
         pruner: Pruner,
         retention: Retention,
         wall: Callable[[], float],
     ) -> None:
-        self._actor = actor
         self._pruner = pruner
         self._retention = retention
         self._wall = wall
@@ -67,10 +63,4 @@ class Retainer:
             if report.pruned:
                 _log.info("pruned %d workflows, %d bytes freed", report.pruned, report.bytes_freed)
         if retention.remember_ids is not None:
-            await self._forget(self._wall() - retention.remember_ids)
-
-    async def _forget(self, pruned_before: float) -> None:
-        operation = Forget(pruned_before)
-        more = True
-        while more:
-            more = cast("Forgotten", await self._actor.submit(operation)).count == operation.limit
+            await self._pruner.forget(self._wall() - retention.remember_ids)

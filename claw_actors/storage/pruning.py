@@ -32,6 +32,7 @@ __all__ = [
     "Remembered",
     "ended_at",
     "family_ended_at",
+    "how_many_fit",
     "is_bound",
 ]
 
@@ -44,14 +45,15 @@ class Prune:
     a whole, or stays as a whole: it stays if one of it has not ended before ``ended_before``, is
     damaged, or is bound to a parent that is still there.
 
-    As with ``Delete``, what has become invisible may have entries left; those are deleted by
-    ``Delete("", pk)`` for each that the answer names, or by the next owner.
+    As many go as fit into the limit, and the first one that may go in any case. Only such a long
+    one may have entries left, as with ``Delete``, when it has become invisible; those are deleted
+    by ``Delete("", pk)`` for each that the answer names, or by the next owner.
 
     Attributes:
         pks: the workflows.
         ended_before: only what has ended before this, in POSIX seconds.
         at: when they are pruned, in POSIX seconds.
-        limit: how many journal entries to delete at most (but one of each workflow).
+        limit: how many journal entries to delete at most (but one of each workflow of a family).
     """
 
     pks: tuple[int, ...]
@@ -67,10 +69,12 @@ class Pruned:
     Attributes:
         ids: of all that went.
         unfinished: keys of those that have entries left.
+        left: those that may go and did not fit, in order.
     """
 
     ids: tuple[str, ...]
-    unfinished: tuple[int, ...]
+    unfinished: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
 
 
 @attrs.frozen
@@ -175,6 +179,17 @@ def is_bound(on_close: str, parent_op: str | None, parent_run_key: str | None) -
     if parent_run_key is None or on_close == ABANDON:
         return False
     return parent_op is None or run_key_of(parent_op) == parent_run_key
+
+
+def how_many_fit(sizes: Iterable[int], limit: int) -> int:
+    """Tell how many families of these sizes, in journal entries, one ``Prune`` takes."""
+    taken = total = 0
+    for size in sizes:
+        total += size
+        if taken and total > limit:
+            break
+        taken += 1
+    return taken
 
 
 def family_ended_at(rows: Iterable[WorkflowRow]) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from claw_actors import Status
-from claw_actors._core.retention import Ended, Rule, select
+from claw_actors._core.retention import Ended, Rule, next_size, select
 
 
 def ended(pk, at, name="ship", status=Status.COMPLETED):
@@ -40,3 +40,19 @@ def test_who_is_not_meant_neither_goes_nor_counts():
         names=frozenset({"ship"}),
     )
     assert chosen(page, rule) == ([1], {})
+
+
+def test_a_commit_is_made_to_last_as_long_as_it_may():
+    """By what the last one took, but never by more than a factor of two at once."""
+    assert next_size(40, 0.008, 0.005, (10, 100)) == 25
+    assert next_size(40, 0.004, 0.005, (10, 100)) == 50
+    assert next_size(40, 1.0, 0.005, (10, 100)) == 20
+    assert next_size(40, 0.001, 0.005, (10, 100)) == 80
+    assert next_size(40, 0.0, 0.005, (10, 100)) == 80
+
+
+def test_a_commit_is_neither_too_small_nor_too_large():
+    """However long it lasts."""
+    assert next_size(12, 1.0, 0.005, (10, 100)) == 10
+    assert next_size(80, 0.001, 0.005, (10, 100)) == 100
+    assert next_size(0, 0.005, 0.005, (10, 100)) == 10

@@ -172,12 +172,27 @@ async def test_long_journals_and_many_windows_are_pruned_in_pieces(
 ):
     """Each piece is small; nothing is left of any."""
     monkeypatch.setattr(pruning, "WINDOW", 2)
-    monkeypatch.setattr(pruning, "FAMILIES", 1)
+    monkeypatch.setattr(pruning, "FAMILIES", (1, 1))
     monkeypatch.setattr(pruning, "PIECE", 1)
     async with open_claw_runtime(storage, workflows=ALL) as runtime:
         await start_all(runtime, "a", "b", "c", "d", "e")
         assert (await runtime.prune(keep=1)).pruned == 4
         assert await ids(runtime) == {"e"}
+
+
+async def test_what_does_not_fit_into_a_commit_goes_with_the_next(
+    open_claw_runtime, storage, monkeypatch
+):
+    """Nothing of it is touched before."""
+    monkeypatch.setattr(pruning, "FAMILIES", (10, 10))
+    monkeypatch.setattr(pruning, "PIECE", 7)
+    async with open_claw_runtime(storage, workflows=ALL) as runtime:
+        await start_all(runtime, *"abcdefgh")
+        before = runtime.statistics().storage
+        assert (await runtime.prune(keep=1)).pruned == 7
+        after = runtime.statistics().storage
+        assert after.operations - before.operations == 5  # four with two of three entries; space
+        assert await ids(runtime) == {"h"}
 
 
 async def test_a_closed_runtime_prunes_nothing(open_claw_runtime, storage):
@@ -219,10 +234,7 @@ async def test_ids_alone_can_be_forgotten(open_claw_runtime, storage, monkeypatc
     async with open_claw_runtime(storage, workflows=ALL) as runtime:
         await start_all(runtime, "a", "b", "kept")
         await runtime.prune(keep=1)
-    from claw_actors._runtime import retention
-    from claw_actors.storage.pruning import Forget
-
-    monkeypatch.setattr(retention, "Forget", lambda before: Forget(before, 1))
+    monkeypatch.setattr(pruning, "IDS", 1)
     config = RuntimeConfig(retention=Retention(remember_ids=0))
     async with open_claw_runtime(storage, workflows=ALL, config=config) as runtime:
         await trio.sleep(1)

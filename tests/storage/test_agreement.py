@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from claw_actors._core.journal import Entry, EntryKind, EntryStatus, OpenTask, message
 from claw_actors._core.lifecycle import Event, Status
-from claw_actors.errors import ClawError
+from claw_actors.errors import ClawError, NotFoundError
 from claw_actors.storage.memory import MemoryStorage
 from claw_actors.storage.model import WorkflowFilter
 from claw_actors.storage.operations import (
@@ -35,6 +35,11 @@ from claw_actors.storage.operations import (
     Create,
     Delete,
     Deleted,
+    Forget,
+    GiveBack,
+    GivenBack,
+    Prune,
+    Pruned,
     SaveTask,
     SaveWorkflow,
     Send,
@@ -347,6 +352,20 @@ def steers(draw, known):
     return Steer(draw(known.ids), event, entry, draw(texts))
 
 
+@st.composite
+def prunes(draw, known):
+    """Draw a pruning of some; its limit as that of a deletion."""
+    targets = draw(st.lists(known.targets, min_size=1, max_size=4))
+    before, at = draw(st.sampled_from((1.0, 1.75, 3.0, 2e9))), draw(times)
+    limit = draw(st.sampled_from((MAX_GROUP, MAX_GROUP + 1, 5_000)))
+    return Prune(tuple(pk for pk, *_ in targets), before, at, limit)
+
+
+# All of them: which of those that were pruned at once are forgotten first is a backend's choice.
+forgets = st.builds(Forget, times)
+gifts = st.builds(GiveBack, st.integers(1, 9))
+
+
 def operations(known):
     """Draw any operation."""
     parts = st.one_of(
@@ -360,7 +379,16 @@ def operations(known):
         advances_that_start(known),
     )
     return st.one_of(
-        *advancing, claims(known), steers(known), next_runs(known), trims(known), parts, atomic
+        *advancing,
+        claims(known),
+        steers(known),
+        next_runs(known),
+        trims(known),
+        prunes(known),
+        forgets,
+        gifts,
+        parts,
+        atomic,
     )
 
 
@@ -390,16 +418,39 @@ def comparable(result):
         return type(result), str(result), vars(result)
     if isinstance(result, Advanced):
         return result.n, [comparable(one) for one in result.sent]
+    if isinstance(result, GivenBack):  # how much is free is a backend's own
+        return GivenBack
     return result
 
 
 def deletions(results):
-    """Yield every answer to a deletion, those within an ``Atomic`` too."""
+    """Yield the key of every deletion that has begun, those within an ``Atomic`` too."""
     for result in results:
         if isinstance(result, Deleted):
-            yield result
+            yield result.pk
+        elif isinstance(result, Pruned):
+            yield from result.unfinished
         elif isinstance(result, tuple):
             yield from deletions(result)
+
+
+def all_ended(backend, limit):
+    """Return what has ended; whether a window counts half deleted ones is a backend's choice."""
+    found, before_pk = [], 2**62
+    while before_pk:
+        page = backend.list_ended(before_pk, limit)
+        found += page.items
+        before_pk = page.last_pk
+    return found
+
+
+def missing(backend, id):
+    """Return what is said of a workflow that is not there; ``None`` if it is."""
+    try:
+        backend.get_workflow(id)
+    except NotFoundError as error:
+        return comparable(error)
+    return None
 
 
 class Agreement(RuleBasedStateMachine):
@@ -447,11 +498,12 @@ class Agreement(RuleBasedStateMachine):
             expected = self.memory.commit(group)
             found = self.other.commit(group)
             assert [comparable(one) for one in found] == [comparable(one) for one in expected]
-            self.gone += [deleted.pk for deleted in deletions(expected)]
+            self.gone += deletions(expected)
 
     @rule(query=filters, after_pk=st.integers(0, 5), at=times, limit=st.integers(1, 3))
     def read_pages(self, query, after_pk, at, limit):
         assert self.other.list_workflows(query) == self.memory.list_workflows(query)
+        assert all_ended(self.other, limit) == all_ended(self.memory, limit)
         assert self.other.list_wake_times((at, after_pk), limit) == (
             self.memory.list_wake_times((at, after_pk), limit)
         )
@@ -484,6 +536,11 @@ class Agreement(RuleBasedStateMachine):
                 assert self.other.get_value(item.row.id, key) == (
                     self.memory.get_value(item.row.id, key)
                 )
+
+    @invariant()
+    def what_is_gone_is_remembered_alike(self):
+        for id in IDS:
+            assert missing(self.other, id) == missing(self.memory, id)
 
     def teardown(self):
         self.other.close()

@@ -20,6 +20,7 @@ from claw_actors._core.lifecycle import TERMINAL, UNFINISHED, Event, Status
 from claw_actors.errors import (
     ClawError,
     DuplicateKeyError,
+    NotFoundError,
     StaleWriteError,
     WorkflowClosedError,
 )
@@ -1127,6 +1128,25 @@ class PrunesTheBound(MemoryStorage):
             return super().commit(group)
 
 
+class AppendsToThePruned(MemoryStorage):
+    """As if it remembered the end of a journal that is gone."""
+
+    def commit(self, group):
+        return [
+            Advanced(1)
+            if isinstance(one, Advance) and isinstance(answer, NotFoundError)
+            else answer
+            for one, answer in zip(group, super().commit(group), strict=True)
+        ]
+
+
+class PrunesWithoutLimit(MemoryStorage):
+    def commit(self, group):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(removal, "how_many_fit", lambda sizes, limit: len(list(sizes)))
+            return super().commit(group)
+
+
 class ForgetsTheNewest(Translating):
     def translate(self, operation):
         if isinstance(operation, Forget):
@@ -1253,6 +1273,9 @@ CONTROLS = [
     (PrunesTheBound, "a_family_goes_as_a_whole"),
     (PrunesTheBound, "a_child_that_goes_on_keeps_its_family"),
     (PrunesTheBound, "a_parent_that_goes_on_keeps_its_children"),
+    (PrunesTheBound, "a_large_family_goes_in_pieces_but_at_once"),
+    (PrunesWithoutLimit, "a_pruning_takes_what_fits_into_its_limit"),
+    (AppendsToThePruned, "nothing_is_appended_to_a_pruned_one"),
     (ForgetsTheNewest, "ids_are_forgotten_oldest_first"),
     (ListsOneWindow, "ended_ones_are_listed_in_windows"),
     (ReplacesDuplicates, "a_taken_id_is_refused"),

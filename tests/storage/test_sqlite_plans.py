@@ -6,7 +6,8 @@ import pytest
 
 from claw_actors.storage.model import WorkflowFilter
 from claw_actors.storage.operations import Create
-from claw_actors.storage.sqlite import listing, statements
+from claw_actors.storage.sqlite import ended, listing, pruning, remembered, statements
+from claw_actors.storage.sqlite.many import these
 from claw_actors.testing.conformance.samples import a_row, a_start
 
 
@@ -132,5 +133,34 @@ def test_what_hangs_on_a_workflow_is_found_by_its_key(plan, sql, parameters, ind
     """Nothing is scanned or sorted to load, to end or to delete one workflow."""
     found = plan(sql, parameters)
     assert using(found, index), found
+    assert not scans(found), found
+    assert not sorts(found), found
+
+
+@pytest.mark.parametrize(
+    ("sql", "index"),
+    [
+        (pruning._SELECT_THESE, "INTEGER PRIMARY KEY"),
+        (pruning._SELECT_BELOW, "claw_workflow_parent (parent=?)"),
+        (pruning._SELECT_SIZES, "claw_journal_run (wf=?)"),
+        (remembered._SELECT_DIGESTS, "claw_journal_run (wf=? AND run=? AND n=?)"),
+        (ended._SELECT_KIN, "claw_workflow_parent (parent=?)"),
+        (pruning._DELETE_THESE[0], "claw_journal_run (wf=?)"),
+        *((delete, "(wf=?") for delete in pruning._DELETE_THESE[1:-1]),
+        (pruning._DELETE_THESE[-1], "INTEGER PRIMARY KEY"),
+    ],
+)
+def test_many_are_pruned_by_their_keys(plan, sql, index):
+    """Only the list of keys itself is walked; whatever else is there costs nothing."""
+    found = plan(sql, these([1, 2, 3]) | ({"enough": 9} if ":enough" in sql else {}))
+    assert using(found, index), found
+    inner = ("VIRTUAL TABLE", "(subquery-")
+    assert not [step for step in scans(found) if not any(one in step for one in inner)], found
+
+
+def test_a_window_is_a_walk_along_the_keys(plan):
+    """What comes before or after it is not looked at."""
+    found = plan(ended._SELECT_WINDOW, (9, 5))
+    assert using(found, "INTEGER PRIMARY KEY (rowid<?)"), found
     assert not scans(found), found
     assert not sorts(found), found

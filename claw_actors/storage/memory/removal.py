@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ..operations import Delete, Deleted, Forget, Forgotten, Prune, Pruned
-from ..pruning import Remembered, ended_at, family_ended_at
+from ..pruning import Remembered, ended_at, family_ended_at, how_many_fit
 from .journal import Journal
 from .table import Record
 
@@ -44,17 +44,13 @@ def _remove(table: Table, record: Record, limit: int) -> bool:
 
 def prune(table: Table, operation: Prune) -> Pruned:
     """Remove families that have ended, and remember their ids."""
+    families = _families_to_go(table, operation)
+    sizes = (sum(len(record.entries) for record in family) for family in families)
+    taken = how_many_fit(sizes, operation.limit)
     ids: list[str] = []
     unfinished: list[int] = []
     left = operation.limit
-    for pk in operation.pks:
-        root = table.get_visible(pk)
-        if root is None or table.is_bound(root):
-            continue
-        family = table.bound_family(root)
-        latest = family_ended_at(record.row for record in family)
-        if latest is None or latest >= operation.ended_before:
-            continue
+    for family in families[:taken]:
         for record in family:
             row = record.row
             assert row.id is not None
@@ -67,7 +63,22 @@ def prune(table: Table, operation: Prune) -> Pruned:
             if not _remove(table, record, max(1, left)):
                 unfinished.append(row.pk)
             left -= len(record.entries)
-    return Pruned(tuple(ids), tuple(unfinished))
+    over = tuple(root.row.pk for root, *_ in families[taken:])
+    return Pruned(tuple(ids), tuple(unfinished), over)
+
+
+def _families_to_go(table: Table, operation: Prune) -> list[list[Record]]:
+    """Find those that may go, each with its family."""
+    families: list[list[Record]] = []
+    for pk in dict.fromkeys(operation.pks):
+        root = table.get_visible(pk)
+        if root is None or table.is_bound(root):
+            continue
+        family = table.bound_family(root)
+        latest = family_ended_at(record.row for record in family)
+        if latest is not None and latest < operation.ended_before:
+            families.append(family)
+    return families
 
 
 def forget(table: Table, operation: Forget) -> Forgotten:

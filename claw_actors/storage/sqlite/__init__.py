@@ -9,10 +9,10 @@
 - ``rows``: records as rows, with their checksums.
 - ``writer``, ``transaction``: one group, one commit. What it does to which tables: ``workflows``,
   ``journal``, ``family`` (children), ``belongings`` (values and dead letters), ``deletion``,
-  ``pruning``.
+  ``pruning`` (and ``remembered``: the ids of what is gone). ``many``: of many workflows at once.
 - ``facade``: the connection that an author's own function gets, within a commit.
-- ``pool``, ``reader``, ``listing``: reads, each of one moment. ``onlooker``: those of somebody
-  who is not the owner.
+- ``pool``, ``reader``, ``listing``, ``ended``: reads, each of one moment. ``onlooker``: those of
+  somebody who is not the owner.
 - ``backup``: a copy in one moment, and the way back. ``examination``: every row, looked at.
   ``diagnosis``: how a database is, seen from outside; ``orphans``: rows that belong to nothing,
   ``stuck``: workflows that cannot go on.

@@ -22,7 +22,7 @@ from ...errors import StorageCorruptError
 from .belongings import LETTER_COLUMNS, VALUE_COLUMNS, read_letter, read_value
 from .faults import primary_code
 from .orphans import ranges
-from .pruning import PRUNED_COLUMNS, read_remembered
+from .remembered import PRUNED_COLUMNS, read_remembered
 from .rows import (
     ENTRY_COLUMNS,
     TASK_COLUMNS,

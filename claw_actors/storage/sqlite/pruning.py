@@ -1,195 +1,178 @@
-"""Pruning in the tables: families that go as a whole, and the ids that are remembered."""
+"""Pruning in the tables: families that go as a whole."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
-from ..._core.lifecycle import Status
-from ..._core.retention import Ended
 from ...errors import StorageCorruptError
 from ..pruning import (
-    EndedPage,
-    Forget,
-    Forgotten,
     GiveBack,
     GivenBack,
     Prune,
     Pruned,
-    Remembered,
-    ended_at,
     family_ended_at,
+    how_many_fit,
     is_bound,
 )
 from . import statements
 from .deletion import bury, delete_pieces
-from .rows import Values, damaged, fit, read_workflow, seal, seconds
+from .many import OF_THESE, these
+from .remembered import remember
+from .rows import WORKFLOW_COLUMNS, Values, read_workflow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
     from .rows import Stored
 
-__all__ = [
-    "PRUNED_COLUMNS",
-    "find_remembered",
-    "forget",
-    "give_back",
-    "list_ended",
-    "prune",
-    "read_remembered",
-]
+__all__ = ["give_back", "prune"]
 
 _log = logging.getLogger("claw_actors.storage")
 
-PRUNED_COLUMNS: Final = ("id", "name", "status", "digest", "ended_at", "pruned_at", "crc")
-_TYPES: Final = (str, str, str, bytes, float, float)
+_COLUMNS: Final = ", ".join(f"w.{column}" for column in WORKFLOW_COLUMNS)
+_ID: Final = WORKFLOW_COLUMNS.index("id")
+_PK: Final = WORKFLOW_COLUMNS.index("pk")
+_PARENT: Final = WORKFLOW_COLUMNS.index("parent")
+_ON_CLOSE: Final = WORKFLOW_COLUMNS.index("on_close")
+_PARENT_OP: Final = WORKFLOW_COLUMNS.index("parent_op")
+_RUN_KEY: Final = WORKFLOW_COLUMNS.index("run_key")
 
-_INSERT: Final = (
-    f"INSERT OR REPLACE INTO claw_pruned ({', '.join(PRUNED_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-_SELECT: Final = f"SELECT {', '.join(PRUNED_COLUMNS)} FROM claw_pruned WHERE id = ?"
-_FORGET: Final = """
-DELETE FROM claw_pruned WHERE id IN
-  (SELECT id FROM claw_pruned WHERE pruned_at < ? ORDER BY pruned_at LIMIT ?)"""
-_SELECT_DIGEST: Final = "SELECT digest FROM claw_journal WHERE wf = ? AND run = ? AND n = 0"
-_SELECT_RUN_KEY: Final = "SELECT run_key FROM claw_workflow WHERE pk = ? AND id IS NOT NULL"
-_SELECT_CHILDREN: Final = (
-    "SELECT pk, on_close, parent_op FROM claw_workflow WHERE parent = ? AND +id IS NOT NULL"
-)
-# Hints, straight from the table: whoever is pruned is read, and checked, by the write.
-_SELECT_WINDOW: Final = """
-SELECT w.pk, w.id, w.name, w.status, coalesce(w.completed_at, w.started_at, w.created_at),
-  w.on_close, w.parent_op, p.run_key, w.run_key
+_SELECT_THESE: Final = f"""
+SELECT {_COLUMNS}, p.id, p.run_key
 FROM claw_workflow AS w LEFT JOIN claw_workflow AS p ON p.pk = w.parent AND p.id IS NOT NULL
-WHERE w.pk < ? ORDER BY w.pk DESC LIMIT ?"""
-_SELECT_KIN: Final = """
-SELECT pk, status, coalesce(completed_at, started_at, created_at), on_close, parent_op, run_key
-FROM claw_workflow WHERE parent = ? AND +id IS NOT NULL"""
+WHERE w.pk {OF_THESE} AND w.id IS NOT NULL"""
+_SELECT_BELOW: Final = f"""
+SELECT {_COLUMNS}, p.id
+FROM claw_workflow AS w LEFT JOIN claw_workflow AS p ON p.pk = w.parent
+WHERE w.parent {OF_THESE} AND w.on_close <> 'abandon' AND +w.id IS NOT NULL ORDER BY w.pk"""
+_TABLES: Final = ("claw_journal", "claw_task", "claw_value", "claw_dead_letter", "claw_key")
+# Of each table at most so many are counted.
+_COUNTS: Final = ", ".join(
+    f"(SELECT count(*) FROM (SELECT 1 FROM {table} WHERE wf = these.value LIMIT :enough))"
+    for table in _TABLES
+)
+_SELECT_SIZES: Final = f"SELECT value, {_COUNTS} FROM json_each(:pks) AS these"
+_DELETE_THESE: Final = (
+    *(f"DELETE FROM {table} WHERE wf {OF_THESE}" for table in _TABLES),
+    f"DELETE FROM claw_workflow WHERE pk {OF_THESE}",
+)
 
 
-def list_ended(connection: sqlite3.Connection, before_pk: int, limit: int) -> EndedPage:
-    """Read a window of the table; see :meth:`claw_actors.storage.backend.Backend.list_ended`."""
-    found = connection.execute(_SELECT_WINDOW, (before_pk, limit)).fetchall()
-    items: list[Ended] = []
-    for pk, id, name, status, at, on_close, parent_op, parent_run_key, run_key in found:
-        if id is None or status not in ("completed", "failed", "cancelled"):
-            continue
-        if not is_bound(on_close, parent_op, parent_run_key):
-            latest = _latest(connection, pk, run_key, at)
-            items.append(Ended(pk, id, name, Status(status), latest))
-    more = len(found) == limit
-    return EndedPage(items=tuple(items), last_pk=found[-1][0] if more else 0)
+def prune(
+    connection: sqlite3.Connection, where: str, operation: Prune, forget_head: Callable[[int], None]
+) -> Pruned:
+    """Do it; see :class:`Prune`.
 
+    All families at once, in a few statements whatever their number: everybody waits for this commit.
 
-def _latest(connection: sqlite3.Connection, pk: int, run_key: str, at: float) -> float | None:
-    """Return when the last below a workflow has ended; ``None`` if one has not."""
-    found = deque([(pk, run_key)])
-    while found:
-        pk, run_key = found.popleft()
-        for child, status, ended, on_close, parent_op, child_run_key in connection.execute(
-            _SELECT_KIN, (pk,)
-        ).fetchall():
-            if is_bound(on_close, parent_op, run_key):
-                if status not in ("completed", "failed", "cancelled"):
-                    return None
-                at = max(at, ended)
-                found.append((child, child_run_key))
-    return at
-
-
-def prune(connection: sqlite3.Connection, where: str, operation: Prune) -> Pruned:
-    """Do it; see :class:`Prune`. The journal must have been flushed."""
-    ids: list[str] = []
-    unfinished: list[int] = []
-    left = operation.limit
-    for pk in operation.pks:
-        try:
-            family = _family(connection, where, pk)
-        except StorageCorruptError as error:
-            _log.warning("not pruned: %s", error)
-            continue
-        latest = family_ended_at(stored.row for stored in family)
-        if not family or latest is None or latest >= operation.ended_before:
-            continue
-        for stored in family:
-            assert stored.row.id is not None
-            ids.append(stored.row.id)
-            _remember(connection, stored, operation.at)
-            bury(connection, stored.values)
-            deleted, done = delete_pieces(connection, stored.row.pk, max(1, left))
-            left -= deleted
-            if not done:
-                unfinished.append(stored.row.pk)
-    return Pruned(tuple(ids), tuple(unfinished))
-
-
-def _family(connection: sqlite3.Connection, where: str, pk: int) -> list[Stored]:
-    """Read a workflow and all that is bound to it; nothing if it is gone, or bound itself."""
-    family: list[Stored] = []
-    found = deque([pk])
-    while found:
-        values = connection.execute(statements.SELECT_WORKFLOW_BY_PK, (found.popleft(),)).fetchone()
-        if values is None:
-            continue
-        stored = read_workflow(values, where)
-        row = stored.row
-        if not family and stored.parent_pk is not None:
-            parent = connection.execute(_SELECT_RUN_KEY, (stored.parent_pk,)).fetchone()
-            if is_bound(row.on_close, row.parent_op, None if parent is None else parent[0]):
-                return []
-        family.append(stored)
-        for child, on_close, parent_op in connection.execute(_SELECT_CHILDREN, (row.pk,)):
-            if is_bound(on_close, parent_op, row.run_key):
-                found.append(child)
-    return family
-
-
-def _remember(connection: sqlite3.Connection, stored: Stored, at: float) -> None:
-    row = stored.row
-    start = connection.execute(_SELECT_DIGEST, (row.pk, row.run)).fetchone()
-    columns: Values = (
-        row.id,
-        row.name,
-        row.status.value,
-        None if start is None else start[0],
-        seconds(ended_at(row)),
-        seconds(at),
+    Args:
+        connection: in a transaction; the journal must have been flushed.
+        where: the file.
+        operation: what to do.
+        forget_head: told of every key that is gone, so that nothing is appended to its journal.
+    """
+    families = [
+        family
+        for family in _read_families(connection, where, operation.pks)
+        if _has_ended(family, operation.ended_before)
+    ]
+    members = (stored for family in families for stored in family)
+    sizes = _read_sizes(connection, members, operation.limit)
+    taken = how_many_fit(
+        (sum(sizes[stored.row.pk] for stored in family) for family in families), operation.limit
     )
-    columns = fit(columns, _TYPES)
-    connection.execute(_INSERT, (*columns, seal(columns)))
+    going = [stored for family in families[:taken] for stored in family]
+    remember(connection, going, operation.at)
+    unfinished = _remove(connection, going, sizes, operation.limit)
+    for stored in going:
+        forget_head(stored.row.pk)
+    ids = tuple([stored.values[_ID] for stored in going])
+    return Pruned(ids, unfinished, tuple([top.row.pk for top, *_ in families[taken:]]))
 
 
-def find_remembered(connection: sqlite3.Connection, id: str, where: str) -> Remembered | None:
-    """Return what is left of a pruned workflow, if one had this id.
+def _has_ended(family: Iterable[Stored], before: float) -> bool:
+    latest = family_ended_at(stored.row for stored in family)
+    return latest is not None and latest < before
 
-    Raises:
-        StorageCorruptError: it is not what was written.
+
+def _read_families(
+    connection: sqlite3.Connection, where: str, pks: Iterable[int]
+) -> list[list[Stored]]:
+    """Read workflows, each with all that is bound to it, parents before children.
+
+    Left out are those that are gone or bound themselves, and every family with a damaged row.
     """
-    # A cursor that is left open in the traceback of an error would hold on to its snapshot.
-    found = connection.execute(_SELECT, (id,)).fetchall()
-    return read_remembered(found[0], id, where) if found else None
+    rows: dict[int, Values] = {}
+    for *values, parent_run_key in connection.execute(_SELECT_THESE, these(pks)):
+        if not is_bound(values[_ON_CLOSE], values[_PARENT_OP], parent_run_key):
+            rows[values[_PK]] = tuple(values)
+    level = [(pk, rows[pk]) for pk in dict.fromkeys(pks) if pk in rows]
+    families: dict[int, list[Stored]] = {pk: [] for pk, _ in level}
+    while level:
+        for top, values in level:
+            try:
+                stored = read_workflow(values, where)
+            except StorageCorruptError as error:
+                _log.warning("not pruned: %s", error)
+                families.pop(top, None)
+            else:
+                families.get(top, []).append(stored)
+        level = _read_below(connection, level)
+    return list(families.values())
 
 
-def read_remembered(values: Values, id: str, where: str) -> Remembered:
-    """Read a row of ``PRUNED_COLUMNS``.
+def _read_below(
+    connection: sqlite3.Connection, level: Sequence[tuple[int, Values]]
+) -> list[tuple[int, Values]]:
+    """Read the children that are bound to these, each with the one at the top of its family."""
+    run_keys = {values[_PK]: values[_RUN_KEY] for _, values in level}
+    children: dict[int, list[Values]] = {}
+    for values in connection.execute(_SELECT_BELOW, these(run_keys)):
+        parent = values[_PARENT]
+        if is_bound(values[_ON_CLOSE], values[_PARENT_OP], run_keys[parent]):
+            children.setdefault(parent, []).append(values)
+    return [(top, child) for top, values in level for child in children.get(values[_PK], ())]
 
-    Raises:
-        StorageCorruptError: it is not what was written.
+
+def _read_sizes(
+    connection: sqlite3.Connection, members: Iterable[Stored], limit: int
+) -> dict[int, int]:
+    """Count the journal entries of each, up to one more than the limit.
+
+    Who has more than that of anything else, keys for example, counts as if it were entries.
     """
-    *columns, crc = values
-    if seal(tuple(columns)) != crc:
-        raise damaged("claw_pruned", columns[0] or id, where)
-    remembered = Remembered(*columns)
-    return attrs.evolve(remembered, status=Status(remembered.status))
+    of = these(stored.row.pk for stored in members) | {"enough": limit + 1}
+    return {
+        pk: max([entries, *(count for count in others if count > limit)])
+        for pk, entries, *others in connection.execute(_SELECT_SIZES, of)
+    }
 
 
-def forget(connection: sqlite3.Connection, operation: Forget) -> Forgotten:
-    """Forget a piece of what is remembered."""
-    of = (operation.pruned_before, operation.limit)
-    return Forgotten(connection.execute(_FORGET, of).rowcount)
+def _remove(
+    connection: sqlite3.Connection, going: Sequence[Stored], sizes: Mapping[int, int], limit: int
+) -> tuple[int, ...]:
+    """Delete those that fit into the limit, and begin with the others; return which these are."""
+    whole: list[Stored] = []
+    unfinished: list[int] = []
+    left = limit
+    for stored in going:
+        pk = stored.row.pk
+        piece = max(1, left)
+        if sizes[pk] <= piece:
+            whole.append(stored)
+        else:
+            bury(connection, stored.values)
+            delete_pieces(connection, pk, piece)
+            unfinished.append(pk)
+        left -= sizes[pk]
+    labels = [(*pair, stored.row.pk) for stored in whole for pair in stored.row.metadata.items()]
+    connection.executemany(statements.DELETE_TAG, labels)
+    pks = these(stored.row.pk for stored in whole)
+    for delete in _DELETE_THESE:
+        connection.execute(delete, pks)
+    return tuple(unfinished)
 
 
 def give_back(connection: sqlite3.Connection, operation: GiveBack) -> GivenBack:

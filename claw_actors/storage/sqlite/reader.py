@@ -27,9 +27,10 @@ from ..records import (
 )
 from . import listing, statements
 from .belongings import read_letter, read_value
+from .ended import list_ended
 from .faults import corrupt, read_failed
 from .pool import ReaderPool
-from .pruning import find_remembered, list_ended
+from .remembered import find_remembered
 from .rows import ENTRY_COLUMNS, Values, read_entry, read_task, read_workflow
 
 __all__ = ["Reader"]

@@ -190,8 +190,10 @@ def read_workflow(values: Values, where: str) -> Stored:
         named: dict[str, Any] = dict(zip(WORKFLOW_COLUMNS, columns, strict=False))
         parent_pk: int | None = named["parent"]
         named["status"] = Status(named["status"])
-        named["restarts"] = tuple(json.loads(named["restarts"]))
-        named["metadata"] = json.loads(named["metadata"])
+        # As a rule there are none, and a decoder costs more than the rest of the row.
+        restarts, metadata = named["restarts"], named["metadata"]
+        named["restarts"] = () if restarts == "[]" else tuple(json.loads(restarts))
+        named["metadata"] = {} if metadata == "{}" else json.loads(metadata)
         named["parent"] = parent
         row = WorkflowRow(**named)
     except ValueError as error:

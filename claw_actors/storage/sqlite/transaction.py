@@ -61,7 +61,8 @@ from .belongings import letter_values, value_values
 from .deletion import delete_step
 from .family import Family
 from .journal import Head, Journal
-from .pruning import find_remembered, forget, give_back, prune
+from .pruning import give_back, prune
+from .remembered import find_remembered, forget
 from .rows import Stored, Values, read_entry, task_values, workflow_values
 from .workflows import WorkflowTable
 
@@ -425,4 +426,4 @@ class Transaction:
 
     def _prune(self, operation: Prune) -> Pruned:
         self._journal.flush()
-        return prune(self._connection, self._where, operation)
+        return prune(self._connection, self._where, operation, self._journal.forget)

@@ -10,7 +10,7 @@ from ..._core.lifecycle import Status
 from ...errors import NotFoundError
 from ..records import RowChange, WorkflowRow
 from . import statements
-from .pruning import find_remembered
+from .remembered import find_remembered
 from .rows import WORKFLOW_COLUMNS, Stored, read_workflow, workflow_values
 
 __all__ = ["WorkflowTable"]

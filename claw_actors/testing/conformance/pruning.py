@@ -70,11 +70,11 @@ def what_has_ended_is_pruned_with_all_that_hangs_on_it(backend: Backend) -> None
     """It is gone, and its neighbours are as they were."""
     first, pk, last = _ended(backend, "a"), _ended(backend), _ended(backend, "z")
     before = image(backend)
-    assert _prune(backend, pk) == Pruned(("one",), ())
+    assert _prune(backend, pk) == Pruned(("one",))
     after = image(backend)
     assert after.listed == tuple(item for item in before.listed if item.row.id != "one")
-    assert _prune(backend, pk) == Pruned((), ())
-    assert _prune(backend, first, last) == Pruned(("a", "z"), ())
+    assert _prune(backend, pk) == Pruned(())
+    assert _prune(backend, first, last) == Pruned(("a", "z"))
 
 
 @case
@@ -87,9 +87,9 @@ def what_has_not_ended_is_never_pruned(backend: Backend) -> None:
     ]
     pks.append(_ended(backend, at=10.0))
     before = image(backend)
-    assert _prune(backend, *pks) == Pruned((), ())
+    assert _prune(backend, *pks) == Pruned(())
     assert image(backend) == before
-    assert _prune(backend, *pks, before=10.5) == Pruned(("one",), ())
+    assert _prune(backend, *pks, before=10.5) == Pruned(("one",))
 
 
 @case
@@ -97,11 +97,11 @@ def one_saved_without_its_end_goes_by_what_is_known(backend: Backend) -> None:
     """By when it was begun, or made."""
     pk = _ended(backend, at=None)
     made = backend.get_workflow("one").row.created_at
-    assert _prune(backend, pk, before=made) == Pruned((), ())
-    assert _prune(backend, pk, before=made + 1) == Pruned(("one",), ())
+    assert _prune(backend, pk, before=made) == Pruned(())
+    assert _prune(backend, pk, before=made + 1) == Pruned(("one",))
     row = attrs.evolve(a_row("two", status=Status.FAILED), started_at=made + 5)
     two = create(backend, row)
-    assert _prune(backend, two, before=made + 1) == Pruned((), ())
+    assert _prune(backend, two, before=made + 1) == Pruned(())
 
 
 @case
@@ -164,11 +164,24 @@ def a_pruning_that_is_taken_back_leaves_no_trace(backend: Backend) -> None:
 
 
 @case
+def nothing_is_appended_to_a_pruned_one(backend: Backend) -> None:
+    """Not even by an incarnation that has written before."""
+    pk = create(backend, a_row(life=1))
+    done = RowChange(status=Status.COMPLETED, completed_at=5.0)
+    do(backend, Advance(pk, "one", 1, (an_outcome(),), change=done), Advanced)
+    assert _prune(backend, pk).ids == ("one",)
+    late = Advance(pk, "one", 1, (an_outcome("late"),))
+    assert refused(backend, late, NotFoundError).id == "one"
+    backend.close()
+    assert backend.open().unfinished_deletes == ()
+
+
+@case
 def a_family_goes_as_a_whole(backend: Backend) -> None:
     """Named by the parent; a child that is named goes with its parent only."""
     parent, child = _parent_and_child(backend, Status.COMPLETED, Status.FAILED)
     assert [one.id for one in backend.list_ended(NEWEST, 9).items] == ["parent"]
-    assert _prune(backend, child) == Pruned((), ())
+    assert _prune(backend, child) == Pruned(())
     assert sorted(_prune(backend, parent).ids) == ["child", "parent"]
     assert _ids(backend) == []
 
@@ -179,7 +192,7 @@ def a_child_that_goes_on_keeps_its_family(backend: Backend) -> None:
     parent, child = _parent_and_child(backend, Status.COMPLETED, Status.RUNNING)
     [one] = backend.list_ended(NEWEST, 9).items
     assert (one.id, one.ended_at) == ("parent", None)
-    assert _prune(backend, parent, child) == Pruned((), ())
+    assert _prune(backend, parent, child) == Pruned(())
 
 
 @case
@@ -187,7 +200,7 @@ def a_parent_that_goes_on_keeps_its_children(backend: Backend) -> None:
     """A retry of it may look for them."""
     parent, child = _parent_and_child(backend, Status.RUNNING, Status.COMPLETED)
     assert backend.list_ended(NEWEST, 9).items == ()
-    assert _prune(backend, parent, child) == Pruned((), ())
+    assert _prune(backend, parent, child) == Pruned(())
 
 
 @case
@@ -195,7 +208,7 @@ def who_was_abandoned_goes_alone(backend: Backend) -> None:
     """Whatever its parent does; and a parent goes without it."""
     _, child = _parent_and_child(backend, Status.RUNNING, Status.COMPLETED, "abandon")
     assert [one.id for one in backend.list_ended(NEWEST, 9).items] == ["child"]
-    assert _prune(backend, child) == Pruned(("child",), ())
+    assert _prune(backend, child) == Pruned(("child",))
 
 
 @case
@@ -205,7 +218,7 @@ def children_of_an_earlier_run_go_alone(backend: Backend) -> None:
     change = RowChange(run=2, run_key="another")
     do(backend, Advance(parent, "parent", 1, change=change, continued=(a_start(),)), Advanced)
     assert [one.id for one in backend.list_ended(NEWEST, 9).items] == ["child"]
-    assert _prune(backend, child) == Pruned(("child",), ())
+    assert _prune(backend, child) == Pruned(("child",))
 
 
 @case
@@ -214,9 +227,9 @@ def a_child_that_was_made_by_hand_stays_with_its_parent(backend: Backend) -> Non
     create(backend, "parent")
     row = a_row("child", parent="parent", status=Status.COMPLETED, completed_at=5.0)
     child = create(backend, row)
-    assert _prune(backend, child) == Pruned((), ())
+    assert _prune(backend, child) == Pruned(())
     do(backend, Delete("parent"), Deleted)
-    assert _prune(backend, child) == Pruned(("child",), ())
+    assert _prune(backend, child) == Pruned(("child",))
 
 
 @case
@@ -225,12 +238,35 @@ def a_long_journal_is_pruned_in_pieces(backend: Backend) -> None:
     six = tuple(an_outcome(f"step#{number}") for number in range(1, 7))
     row = a_row(status=Status.COMPLETED, completed_at=5.0)
     pk = create(backend, row, *six)
-    small = _ended(backend, "two")
-    pruned = _prune(backend, pk, small, limit=2)
-    assert pruned == Pruned(("one", "two"), (pk, small))
+    pruned = _prune(backend, pk, limit=2)
+    assert pruned == Pruned(("one",), (pk,))
     assert raised(NotFoundError, lambda: backend.get_workflow("one")).pruned_at == 20.0
     for one in pruned.unfinished:
         assert do(backend, Delete("", pk=one), Deleted).done
+
+
+@case
+def a_pruning_takes_what_fits_into_its_limit(backend: Backend) -> None:
+    """Of two entries each; what did not fit is as it was, and comes first the next time."""
+    pks = [_ended(backend, id) for id in "abcd"]
+    before = image(backend)
+    assert _prune(backend, *pks, pks[0], limit=5) == Pruned(("a", "b"), left=(pks[2], pks[3]))
+    assert image(backend).listed == before.listed[:2]
+    assert _prune(backend, pks[2], limit=2) == Pruned(("c",))
+    assert _prune(backend, pks[3], pks[2], limit=1) == Pruned(("d",), (pks[3],))
+
+
+@case
+def a_large_family_goes_in_pieces_but_at_once(backend: Backend) -> None:
+    """Those of it that fit are gone, the others invisible, and a neighbour is left."""
+    parent, child = _parent_and_child(backend, Status.COMPLETED, Status.FAILED)
+    neighbour = _ended(backend)
+    pruned = _prune(backend, parent, neighbour, limit=1)
+    assert pruned == Pruned(("parent", "child"), (parent,), (neighbour,))
+    assert _ids(backend) == ["one"]
+    assert backend.load([parent, child]) == []
+    backend.abandon()
+    assert backend.open().unfinished_deletes == (parent,)
 
 
 @case
@@ -288,7 +324,7 @@ def a_grandchild_counts_too(backend: Backend) -> None:
     create(backend, row)
     [one] = backend.list_ended(NEWEST, 9).items
     assert one.ended_at == 7.0
-    assert _prune(backend, parent, before=6.0) == Pruned((), ())
+    assert _prune(backend, parent, before=6.0) == Pruned(())
     assert len(_prune(backend, parent, before=8.0).ids) == 3
     assert child > parent
 
