@@ -28,6 +28,7 @@ from claw_actors import (
 from claw_actors.storage.operations import Advance, Create, Delete, Trim
 from claw_actors.storage.records import RowChange
 from claw_actors.storage.sqlite import (
+    SQLiteStorage,
     connection,
     diagnosis,
     examination,
@@ -206,6 +207,41 @@ async def test_a_healthy_owner_under_load_has_no_findings(tmp_path):
             assert (await examine(path)).findings == ()
             looks += 1
     assert looks > 3
+
+
+class Watched(SQLiteStorage):
+    """Examines what a crash after each commit would leave."""
+
+    def __init__(self, path) -> None:
+        super().__init__(path)
+        self.path = path
+        self.images = 0
+
+    def commit(self, group):
+        results = super().commit(group)
+        image = self.path.with_name("image.db")
+        for end in ("", "-wal", ".mark"):
+            shutil.copy(f"{self.path}{end}", f"{image}{end}")
+        assert diagnosis.diagnose(str(image)).findings == ()
+        self.images += 1
+        return results
+
+
+async def test_no_crash_leaves_a_finding(tmp_path):
+    """Whatever the last commit was: of a start, an end, a next run, a deletion, a pruning."""
+    storage = Watched(tmp_path / "claw.db")
+    config = RuntimeConfig(control=False, idle_after=0)
+    async with open_runtime(storage, workflows=WORKFLOWS, config=config) as runtime:
+        parent = await runtime.start(tend, id="parent", metadata={"of": "new"})
+        await parent.wait_value("tends", bool)
+        counter = await runtime.start(count_up, 1, id="counter")
+        await counter.wait_value("counted", int)
+        awaited = await runtime.get("awaited")
+        await awaited.send("word", "go", idempotency_key="click-1")
+        await parent.result()
+        await counter.delete(force=True)
+        await runtime.prune(older_than=0)
+    assert storage.images > 20
 
 
 # -- rows without a workflow ------------------------------------------------------------------------
