@@ -25,6 +25,8 @@ from claw_actors import (
     task,
     workflow,
 )
+from claw_actors._core.journal import EntryStatus
+from claw_actors._core.offspring import child_note
 from claw_actors.storage.operations import Advance, Create, Delete, Trim
 from claw_actors.storage.records import RowChange
 from claw_actors.storage.sqlite import (
@@ -39,7 +41,13 @@ from claw_actors.storage.sqlite import (
 from claw_actors.storage.sqlite.lock import owned_since, owner_name
 from claw_actors.storage.sqlite.rows import WORKFLOW_COLUMNS, seal
 from claw_actors.storage.sqlite.stuck import LATE_S, find_late, find_stuck
-from claw_actors.testing.conformance.samples import a_row, a_start, an_outcome
+from claw_actors.testing.conformance.samples import (
+    a_child,
+    a_child_entry,
+    a_row,
+    a_start,
+    an_outcome,
+)
 
 
 @task
@@ -323,6 +331,24 @@ async def test_an_unfinished_child_without_its_parent_is_a_note(place, harm):
     )
 
 
+async def test_a_child_whose_parent_is_half_deleted_is_told_of_too(storage, path):
+    """The row is there, and nobody can hear of anything by it."""
+    storage.commit([Create(a_row("parent"), (a_start(), *(an_outcome(f"t{n}") for n in range(5))))])
+    storage.commit(
+        [Advance(1, "parent", 0, (a_child_entry(),), children=(a_child(parent="parent"),))]
+    )
+    storage.commit([Delete("parent", limit=1)])
+    assert await look(path) == [("orphaned_child", "claw_workflow", "child")]
+
+
+async def test_a_child_that_was_made_by_hand_misses_nobody(storage, path):
+    """No workflow has started it, so none would be told."""
+    storage.commit([Create(a_row("parent"), (a_start(),))])
+    storage.commit([Create(a_row("child", parent="parent"), (a_start(),))])
+    storage.commit([Delete("parent")])
+    assert await look(path) == []
+
+
 async def test_a_parent_whose_child_is_gone_is_stuck(place):
     """Nobody will ever tell it; storage's own delete does not look for parents."""
     async with open_storage(place) as storage:
@@ -377,6 +403,28 @@ async def test_a_child_of_the_same_name_that_is_another_is_left_alone(place):
     assert await look(place) == []
 
 
+@pytest.mark.parametrize("what", ["a fork's", "refused", "of the run before"])
+async def test_a_child_that_this_run_has_not_started_is_not_waited_for(storage, path, what):
+    """Of a fork it is its origin's; one that was refused is none; a run begins after their ends."""
+    entry = attrs.evolve(a_child_entry(), life=1, value=child_note("gone", "wait"))
+    if what == "a fork's":
+        entry = attrs.evolve(entry, life=0)
+    if what == "refused":
+        entry = attrs.evolve(entry, status=EntryStatus.FAILED)
+    storage.commit([Create(a_row("parent"), (a_start(), entry))])
+    if what == "of the run before":
+        change = RowChange(run=2, run_key="another")
+        storage.commit([Advance(1, "parent", 0, change=change, continued=(a_start(),))])
+    assert await look(path) == []
+
+
+async def test_one_that_this_run_has_started_is(storage, path):
+    """So the test above can fail."""
+    entry = attrs.evolve(a_child_entry(), life=1, value=child_note("gone", "wait"))
+    storage.commit([Create(a_row("parent"), (a_start(), entry))])
+    assert await look(path) == [("stuck", None, "parent")]
+
+
 async def test_only_so_many_are_told(place, monkeypatch):
     """More of them say no more."""
     monkeypatch.setattr(stuck, "MOST_STUCK", 1)
@@ -420,6 +468,21 @@ async def test_one_that_has_never_begun_is_late_too(path, storage):
     assert late(path, owned_for=LATE_S, at=100.0 + LATE_S - 1) == []
     [found] = late(path, owned_for=LATE_S, at=100.0 + LATE_S)
     assert (found.example, found.count) == ("one", 1)
+
+
+async def test_one_that_was_let_go_on_is_late_since_then(path, storage):
+    """Its journal says when that was."""
+    row = a_row("one", created_at=100.0)
+    entries = (attrs.evolve(a_start(), at=100.0), an_outcome(at=9_000.0))
+    storage.commit([Create(row, entries)])
+    assert late(path, owned_for=LATE_S, at=9_000.0 + LATE_S - 1) == []
+    assert len(late(path, owned_for=LATE_S, at=9_000.0 + LATE_S)) == 1
+
+
+async def test_one_that_is_not_to_go_on_is_never_late(place):
+    """Whatever its row says besides."""
+    rewrite(place, "sleeper", status="paused", wake_at=100.0)
+    assert late(place, owned_for=LATE_S, at=time.time()) == []
 
 
 async def test_an_owner_is_asked_since_when(place, monkeypatch):
@@ -478,13 +541,32 @@ async def test_every_row_is_read_whatever_the_size_of_a_piece(place, monkeypatch
     """And so is a piece that is large."""
     expected = (await examine(place)).rows
     monkeypatch.setattr(examination, "ROWS_AT_A_TIME", rows)
-    monkeypatch.setattr(examination, "BYTES_AT_A_TIME", 10 if rows == 3 else 1 << 20)
     report = await examine(place)
     assert (report.rows, report.findings) == (expected, ())
 
 
+def test_a_piece_is_as_large_as_its_rows_or_their_values_allow(storage, path, monkeypatch):
+    """Values of megabytes would fill the memory."""
+    values = (an_outcome(f"t{n}", value=b'"0123456789"') for n in range(6))
+    storage.commit([Create(a_row(), (a_start(), *values))])
+
+    def pieces(rows: int, size: int) -> int:
+        monkeypatch.setattr(examination, "ROWS_AT_A_TIME", rows)
+        monkeypatch.setattr(examination, "BYTES_AT_A_TIME", size)
+        said: list[str] = []
+        with closing(connection.open_reading(connection.Place(str(path)))) as reading:
+            reading.set_trace_callback(said.append)
+            assert examination.examine(reading, str(path)).rows == 8
+        return sum("FROM claw_journal WHERE pos" in one for one in said) - 1  # the last is empty
+
+    assert pieces(100, 1_000) == 1
+    assert pieces(2, 1_000) == 4
+    assert pieces(100, 25) == 3
+
+
 def test_between_two_pieces_the_log_can_be_cut(storage, path, monkeypatch):
     """A reader that kept one moment for all of it would let the log grow meanwhile."""
+    monkeypatch.setattr(examination, "ROWS_AT_A_TIME", 5)
     storage.commit([Create(a_row(), (a_start(), *(an_outcome(f"t{n}") for n in range(20))))])
     cut: list[int] = []
 
@@ -549,6 +631,15 @@ async def test_a_quick_look_reads_no_rows(place, harm):
 async def test_an_empty_database_has_no_findings(storage, path):
     """There is nothing to look at."""
     assert await look(path) == []
+
+
+async def test_what_is_wrong_comes_first(place, harm):
+    """Then the notes."""
+    rewrite(place, "sleeper", recoveries=2)
+    harm("DELETE FROM claw_workflow WHERE id = 'soon'")
+    found = [one.serious for one in (await examine(place)).findings]
+    assert found == sorted(found, reverse=True)
+    assert len(set(found)) == 2
 
 
 async def test_findings_can_be_written_as_json(place):
