@@ -262,6 +262,8 @@ def _set_aside(place: Place) -> str | None:
             os.rename(path, new)
     with suppress(FileNotFoundError):
         os.unlink(f"{place.path}-shm")
+    # Before the copy gets the name: after a loss of power the old log must not lie beside it.
+    sync_directory(place.directory)
     return aside.path if os.path.lexists(aside.path) else find_stray_log(aside)
 
 
