@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, cast
 
 import click
 
 from ..errors import ClawError
-from .exits import exit_code
+from .exits import Exit, exit_code, is_unread
 from .output import printable, tell
 
 __all__ = ["ROOMS", "main", "program"]
@@ -62,6 +65,17 @@ class _Program(click.Group):
         except ClawError as error:
             tell(f"claw: {printable(str(error))}")
             ctx.exit(exit_code(error))
+        except (BrokenPipeError, ExceptionGroup) as error:
+            if not is_unread(error):
+                raise
+            _forget_output()
+            ctx.exit(Exit.UNREAD)
+
+
+def _forget_output() -> None:
+    """Let Python, which tries at its end to write what is left, write it to nowhere."""
+    with suppress(OSError):  # a test's output is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,7 +87,8 @@ def program() -> None:
     (CLAW_STORAGE_TYPE=sqlite, CLAW_STORAGE_SQLITE_PATH=orders.db). Where a program owns it, that
     program does what is asked for; where none does, it is stored for the next one.
 
-    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 not found, 4 timed out.
+    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 not found, 4 timed out, 141 its output is read
+    by nobody any more.
     """
 
 

@@ -7,8 +7,11 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
-from claw_actors.cli.program import ROOMS
+from claw_actors.cli.program import ROOMS, program
+
+from .conftest import spawn
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -52,3 +55,33 @@ print(*sys.modules)
     assert "done" in listed
     assert modules & set(ROOMS) == {"looking"}
     assert modules.isdisjoint({"sqlite_utils", "hypothesis", "pytest", "claw_actors.testing"})
+
+
+@pytest.mark.parametrize(
+    ("met", "code"),
+    [
+        (BrokenPipeError(), 141),
+        (ExceptionGroup("", [BrokenPipeError(), BrokenPipeError()]), 141),
+        (ExceptionGroup("", [BrokenPipeError(), ValueError()]), None),
+        (ExceptionGroup("", [ValueError()]), None),
+    ],
+    ids=str,
+)
+def test_a_reader_who_has_left_is_no_failure(place, monkeypatch, met, code):
+    """Also where it was printed from within a nursery; a defect beside it is not hidden."""
+
+    def print_table(*of: object) -> None:
+        raise met
+
+    monkeypatch.setattr("claw_actors.cli.looking.print_table", print_table)
+    done = CliRunner().invoke(program, ["list"], prog_name="claw")
+    assert (done.output, done.exit_code) == ("", code or 1)
+    assert (done.exception is met) == (code is None)
+
+
+def test_output_that_nobody_reads_ends_a_command_quietly(place):
+    """As `head` does to its neighbour: the code is a shell's for signal 13, and not that of a failure."""
+    with spawn("export") as process:
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (141, "")

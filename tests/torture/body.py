@@ -77,7 +77,7 @@ def examine(database: Path, table: Path, trusted: Collection[int] = ()) -> Body:
         table: a directory for copies.
         trusted: keys of workflows whose rows need not be checked again.
     """
-    copy = _lay_out(database, table)
+    copy = lay_out(database, table)
     mark_file = copy.with_name(copy.name + ".mark")
     raw_mark = mark_file.read_bytes() if mark_file.exists() else b""
     mark = struct.unpack(">Q", raw_mark)[0] if len(raw_mark) == 8 else 0
@@ -89,7 +89,8 @@ def examine(database: Path, table: Path, trusted: Collection[int] = ()) -> Body:
     return attrs.evolve(body, damage=tuple(damage))
 
 
-def _lay_out(database: Path, table: Path) -> Path:
+def lay_out(database: Path, table: Path) -> Path:
+    """Copy a dead database and what lies beside it to ``table``; return the copy."""
     shutil.rmtree(table, ignore_errors=True)
     table.mkdir(0o700)
     for file in database.parent.glob(database.name + "*"):
