@@ -93,6 +93,7 @@ from .storage.client import Storage as Storage
 from .storage.history import HistoryEntry as HistoryEntry
 from .storage.memory import MemoryStorage as MemoryStorage
 from .storage.model import TaskState as TaskState
+from .storage.model import WorkflowCounts as WorkflowCounts
 from .storage.model import WorkflowFilter as WorkflowFilter
 from .storage.model import WorkflowPage as WorkflowPage
 from .storage.model import WorkflowState as WorkflowState
@@ -161,6 +162,7 @@ __all__ = [
     "TaskState",
     "TaskStatus",
     "Workflow",
+    "WorkflowCounts",
     "WorkflowFailure",
     "WorkflowFilter",
     "WorkflowHandle",

@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 import click
 
-from .. import Client, OwnerStatistics, Status, WorkflowFilter
+from .. import Client, OwnerStatistics
 from ..drawing.wording import length
 from ..errors import ControlRefusedError, OwnerUnreachableError, RequestOutcomeUnknownError
 from .desk import Desk, at_desk
@@ -29,14 +29,14 @@ class Stats:
         path: the database.
         bytes, wal_bytes: how large the file is, and the log beside it.
         workflows: how many there are in each status.
-        oldest: of each status that has not ended, when the oldest of the newest thousand was
-            created, in POSIX seconds.
-        next_due: when the first of these is due that waits for a time; ``None`` if none does.
+        oldest: of each status that has not ended, when the one created first was created, in
+            POSIX seconds.
+        next_due: when the first is due that waits for a time; ``None`` if none does.
     """
 
-    path: str = ""
-    bytes: int = 0
-    wal_bytes: int = 0
+    path: str
+    bytes: int
+    wal_bytes: int
     workflows: dict[str, int]
     oldest: dict[str, float]
     next_due: float | None
@@ -62,14 +62,18 @@ def stats(desk: Desk) -> None:
 
     What is counted is read beside the owner or without one. What is in memory, what runs, and how
     fast it is written, only the owner knows: it is asked.
-
-    Of those that have not ended, the newest thousand of each status are looked at for the oldest,
-    and for what is due next.
     """
-    counted = desk.ask(_count)
+    counts = desk.ask(lambda client: client.count())
     path = Path(desk.path).resolve()
     log = path.with_name(f"{path.name}-wal")
-    found = attrs.evolve(counted, path=str(path), bytes=_size(path), wal_bytes=_size(log))
+    found = Stats(
+        path=str(path),
+        bytes=_size(path),
+        wal_bytes=_size(log),
+        workflows={status.value: count for status, count in counts.by_status.items()},
+        oldest={status.value: at for status, at in counts.oldest.items()},
+        next_due=counts.next_due,
+    )
     asked = attrs.evolve(desk, patience_s=OWNER_PATIENCE_S).ask(_ask)
     if desk.as_json:
         of_owner = {"owner": plain(asked.owner), "owner_trouble": asked.trouble}
@@ -84,26 +88,6 @@ async def _ask(client: Client) -> Asked:
         return Asked(await client.owner())
     except (ControlRefusedError, OwnerUnreachableError, RequestOutcomeUnknownError) as error:
         return Asked(None, str(error))
-
-
-async def _count(client: Client) -> Stats:
-    workflows: dict[str, int] = {}
-    oldest: dict[str, float] = {}
-    due: list[float] = []
-    for status in Status:
-        limit = 1 if status.is_terminal else 1_000
-        query = WorkflowFilter(status=status, limit=limit, include_total=True)
-        page = await client.list(query)
-        workflows[status.value] = page.total or 0
-        due += [state.wake_at for state in page.items if state.wake_at is not None]
-        created = [state.created_at for state in page.items if state.created_at is not None]
-        if created and not status.is_terminal:
-            oldest[status.value] = min(created)
-    return Stats(
-        workflows=workflows,
-        oldest=oldest,
-        next_due=min(due, default=None),
-    )
 
 
 def _size(path: Path) -> int:

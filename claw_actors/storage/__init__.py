@@ -23,6 +23,7 @@ from .client import Transaction as Transaction
 from .memory import MemoryStorage as MemoryStorage
 from .model import JSON as JSON
 from .model import TaskState as TaskState
+from .model import WorkflowCounts as WorkflowCounts
 from .model import WorkflowFilter as WorkflowFilter
 from .model import WorkflowPage as WorkflowPage
 from .model import WorkflowState as WorkflowState
@@ -38,6 +39,7 @@ __all__ = [
     "Storage",
     "TaskState",
     "Transaction",
+    "WorkflowCounts",
     "WorkflowFilter",
     "WorkflowPage",
     "WorkflowState",

@@ -12,7 +12,7 @@ import attrs
 
 from .._core.journal import Entry, OpenTask
 from ..errors import StorageCorruptError
-from .model import WorkflowFilter
+from .model import WorkflowCounts, WorkflowFilter
 from .operations import Operation, Result
 from .pruning import EndedPage
 from .records import (
@@ -132,6 +132,13 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     def list_workflows(self, query: WorkflowFilter) -> Listing:
         """Read one page, newest first. ``query.after`` is a ``pk``: only older ones (smaller)."""
+
+    @abc.abstractmethod
+    def count_workflows(self) -> WorkflowCounts:
+        """Count workflows by status; tell which of those that have not ended came first, and the next due.
+
+        Damaged ones count. It should cost little, however many there are: people look often.
+        """
 
     @abc.abstractmethod
     def read_tasks(

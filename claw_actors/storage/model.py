@@ -24,7 +24,7 @@ from .validation import (
     check_time,
 )
 
-__all__ = ["JSON", "TaskState", "WorkflowFilter", "WorkflowPage", "WorkflowState"]
+__all__ = ["JSON", "TaskState", "WorkflowCounts", "WorkflowFilter", "WorkflowPage", "WorkflowState"]
 
 JSON: TypeAlias = Union[None, bool, int, float, str, "list[JSON]", "dict[str, JSON]"]
 """A value as strict JSON knows it."""
@@ -217,3 +217,25 @@ class WorkflowPage:
     items: tuple[WorkflowState, ...]
     total: int | None
     next_after: int | None
+
+
+@attrs.frozen(kw_only=True)
+class WorkflowCounts:
+    """How many workflows there are, and where they stand.
+
+    Attributes:
+        by_status: how many are in each status; 0 where there are none.
+        oldest: of each status that is not final and has some, when the one that was created first
+            was created, in POSIX seconds.
+        next_due: when the first of those is due that are pending or waiting for a time, in POSIX
+            seconds; ``None`` if none is.
+    """
+
+    by_status: Mapping[Status, int]
+    oldest: Mapping[Status, float]
+    next_due: float | None
+
+    @property
+    def total(self) -> int:
+        """How many there are in all."""
+        return sum(self.by_status.values())

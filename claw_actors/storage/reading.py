@@ -9,7 +9,7 @@ from .._core.journal import Entry, OpenTask
 from ..errors import NotFoundError, StorageCorruptError
 from .codec import Codec
 from .history import NOTHING_YET, HistoryEntry, history_of
-from .model import TaskState, WorkflowFilter, WorkflowPage, WorkflowState
+from .model import TaskState, WorkflowCounts, WorkflowFilter, WorkflowPage, WorkflowState
 from .pruning import EndedPage
 from .records import (
     DeadLetter,
@@ -41,6 +41,10 @@ class Readable(Protocol):
 
     def list_workflows(self, query: WorkflowFilter) -> Listing:
         """Read one page, newest first."""
+        ...
+
+    def count_workflows(self) -> WorkflowCounts:
+        """Count workflows by status."""
         ...
 
     def read_tasks(
@@ -121,6 +125,13 @@ class StorageReads:
             total=listing.total,
             next_after=listing.items[-1].row.pk if listing.more else None,
         )
+
+    async def count_workflows(self) -> WorkflowCounts:
+        """Count workflows by status, with the oldest of those that have not ended and the next due.
+
+        By index: a fraction of a second for a million.
+        """
+        return await self._source.read(self._source.backend.count_workflows)
 
     async def get_task(self, workflow_id: str, task_id: str) -> TaskState:
         """Read one task.

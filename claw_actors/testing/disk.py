@@ -11,7 +11,7 @@ from .._core.journal import Entry, OpenTask
 from ..errors import ClawError, OutcomeUnknownError, StorageCorruptError, StorageUnavailableError
 from ..storage.backend import Backend, OpenReport
 from ..storage.memory import MemoryStorage
-from ..storage.model import WorkflowFilter
+from ..storage.model import WorkflowCounts, WorkflowFilter
 from ..storage.operations import (
     Advance,
     Advanced,
@@ -220,6 +220,10 @@ class FakeDisk(Backend):
     def list_workflows(self, query: WorkflowFilter) -> Listing:
         self._check_alive()
         return self._working.list_workflows(query)
+
+    def count_workflows(self) -> WorkflowCounts:
+        self._check_alive()
+        return self._working.count_workflows()
 
     def read_tasks(
         self, workflow_id: str, op: str | None = None

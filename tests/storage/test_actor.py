@@ -100,7 +100,7 @@ class FakeBackend(Backend):
     def get_workflow(self, id):
         return f"read {id}"
 
-    close = abandon = list_workflows = read_tasks = load = None
+    close = abandon = list_workflows = count_workflows = read_tasks = load = None
     read_rows = list_unfinished = list_wake_times = list_ended = None
     read_journal = get_value = list_values = list_dead_letters = None
 

@@ -504,6 +504,7 @@ class Agreement(RuleBasedStateMachine):
     def read_pages(self, query, after_pk, at, limit):
         assert self.other.list_workflows(query) == self.memory.list_workflows(query)
         assert all_ended(self.other, limit) == all_ended(self.memory, limit)
+        assert self.other.count_workflows() == self.memory.count_workflows()
         assert self.other.list_wake_times((at, after_pk), limit) == (
             self.memory.list_wake_times((at, after_pk), limit)
         )

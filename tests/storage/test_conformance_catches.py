@@ -1030,6 +1030,52 @@ class ListsPayloadsUnasked(Searching):
         return attrs.evolve(query, include_payloads=True)
 
 
+class Counting(MemoryStorage):
+    """Counts what it is told to, with all of its rows."""
+
+    def counted(self, rows, counts):
+        raise NotImplementedError
+
+    def count_workflows(self):
+        counts = super().count_workflows()
+        return self.counted([one.row for one in self._table._records.values()], counts)
+
+
+class CountsHalfDeletedOnes(Counting):
+    def counted(self, rows, counts):
+        by_status = {status: sum(row.status is status for row in rows) for status in Status}
+        return attrs.evolve(counts, by_status=by_status)
+
+
+class CountsOnlyWhatItHas(Counting):
+    def counted(self, rows, counts):
+        by_status = {status: count for status, count in counts.by_status.items() if count}
+        return attrs.evolve(counts, by_status=by_status)
+
+
+class CountsOnlyUnfinishedOnes(Counting):
+    def counted(self, rows, counts):
+        by_status = {
+            status: 0 if status in TERMINAL else count for status, count in counts.by_status.items()
+        }
+        return attrs.evolve(counts, by_status=by_status)
+
+
+class TakesTheEarliestForTheFirst(Counting):
+    def counted(self, rows, counts):
+        oldest = {
+            status: min(row.created_at for row in rows if row.status is status)
+            for status in counts.oldest
+        }
+        return attrs.evolve(counts, oldest=oldest)
+
+
+class TakesWhatIsPausedForDue(Counting):
+    def counted(self, rows, counts):
+        due = [row.wake_at for row in rows if row.id is not None and row.wake_at is not None]
+        return attrs.evolve(counts, next_due=min(due, default=None))
+
+
 class RecoversOnlyWhatIsDue(MemoryStorage):
     def list_unfinished(self, after_pk, due_by, limit):
         page = super().list_unfinished(after_pk, due_by, limit)
@@ -1300,6 +1346,11 @@ CONTROLS = [
     (TakesCursorsForOffsets, "pages_by_cursor_are_stable"),
     (AlwaysSaysMore, "a_full_last_page_is_the_last"),
     (ListsPayloadsUnasked, "payloads_are_listed_on_request"),
+    (CountsHalfDeletedOnes, "half_deleted_workflows_are_not_counted"),
+    (CountsOnlyWhatItHas, "an_empty_storage_counts_nothing"),
+    (CountsOnlyUnfinishedOnes, "workflows_are_counted_by_status"),
+    (TakesTheEarliestForTheFirst, "of_those_that_have_not_ended_the_first_is_told"),
+    (TakesWhatIsPausedForDue, "the_next_that_is_due_is_told"),
     (RecoversOnlyWhatIsDue, "recovery_sees_what_must_go_on"),
     (SkipsARowPerPage, "claiming_between_pages_loses_nobody"),
     (LosesTies, "wake_time_pages_cover_everything_once"),

@@ -73,6 +73,7 @@ def test_what_is_not_open_cannot_be_used(storage, end):
         lambda: storage.commit([]),
         lambda: storage.get_workflow("one"),
         lambda: storage.list_workflows(WorkflowFilter()),
+        storage.count_workflows,
         lambda: storage.read_tasks("one"),
         lambda: storage.load([pk]),
         lambda: storage.read_rows(["one"]),

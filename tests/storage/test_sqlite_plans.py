@@ -6,7 +6,7 @@ import pytest
 
 from claw_actors.storage.model import WorkflowFilter
 from claw_actors.storage.operations import Create
-from claw_actors.storage.sqlite import ended, listing, pruning, remembered, statements
+from claw_actors.storage.sqlite import counting, ended, listing, pruning, remembered, statements
 from claw_actors.storage.sqlite.many import these
 from claw_actors.testing.conformance.samples import a_row, a_start
 
@@ -164,3 +164,14 @@ def test_a_window_is_a_walk_along_the_keys(plan):
     assert using(found, "INTEGER PRIMARY KEY (rowid<?)"), found
     assert not scans(found), found
     assert not sorts(found), found
+
+
+def test_workflows_are_counted_by_index(plan):
+    """No row of a workflow is read for it, and nothing is sorted."""
+    assert plan(counting.COUNT) == ["SCAN claw_workflow USING COVERING INDEX claw_workflow_status"]
+    found = plan(counting.COUNT_HALF_DELETED)
+    assert any("sqlite_autoindex_claw_workflow_1 (id=?)" in step for step in found), found
+    [first] = plan(counting.FIRST, ("running",))
+    assert "USING INDEX claw_workflow_status (status=?)" in first
+    [due] = plan(counting.NEXT_DUE)
+    assert "claw_workflow_wake" in due

@@ -304,3 +304,13 @@ async def test_everything_is_read_however_much_there_is() -> None:
         for number in range(MAX_PAGE + 1):
             transaction.create_workflow(WorkflowState(id=f"w{number}", name="many"))
     assert len(read_everything(storage)) == MAX_PAGE + 1
+
+
+def test_a_fake_disk_counts_until_it_dies() -> None:
+    """Like every read: the dead answer nothing."""
+    disk = FakeDisk(MemoryStorage(), None)
+    disk.open()
+    assert disk.count_workflows().total == 0
+    disk.die()
+    with pytest.raises(errors.StorageUnavailableError):
+        disk.count_workflows()

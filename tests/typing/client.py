@@ -11,6 +11,7 @@ from claw_actors import (
     OwnerStatistics,
     RecoveryPlan,
     TaskState,
+    WorkflowCounts,
     WorkflowPage,
     WorkflowState,
     open_client,
@@ -24,6 +25,7 @@ async def looks(path: str) -> None:
         assert_type(client, Client)
         assert_type(await client.get("a"), WorkflowState)
         assert_type(await client.list(), WorkflowPage)
+        assert_type(await client.count(), WorkflowCounts)
         assert_type(await client.tasks("a"), tuple[TaskState, ...])
         assert_type(await client.history("a", after=None), tuple[HistoryEntry, ...])
         assert_type(await client.dead_letters("a"), tuple[DeadMessage, ...])

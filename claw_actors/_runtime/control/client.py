@@ -28,7 +28,14 @@ from ...errors import (
 )
 from ...storage.codec import MAX_PAYLOAD_BYTES, Codec
 from ...storage.history import HistoryEntry
-from ...storage.model import JSON, TaskState, WorkflowFilter, WorkflowPage, WorkflowState
+from ...storage.model import (
+    JSON,
+    TaskState,
+    WorkflowCounts,
+    WorkflowFilter,
+    WorkflowPage,
+    WorkflowState,
+)
 from ...storage.opening import Sight, look_on
 from ...storage.reading import StorageReads
 from ...storage.validation import check_printable
@@ -103,6 +110,14 @@ class Client:
     async def list(self, query: WorkflowFilter | None = None) -> WorkflowPage:
         """Read one page of workflows, newest first; see :class:`WorkflowFilter`."""
         return await self._reads.list_workflows(query)
+
+    async def count(self) -> WorkflowCounts:
+        """Count workflows by status, with the oldest of those that have not ended and the next due.
+
+        Raises:
+            StorageUnavailableError, StorageVersionError, StorageCorruptError: it cannot be read.
+        """
+        return await self._reads.count_workflows()
 
     async def tasks(self, id: str) -> tuple[TaskState, ...]:
         """Return a workflow's tasks: the ended ones in the order they ended, then the others.

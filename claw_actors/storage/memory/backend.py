@@ -16,6 +16,7 @@ from ...errors import (
     StorageUnavailableError,
 )
 from ..backend import Backend, OpenReport
+from ..model import WorkflowCounts
 from ..pruning import EndedPage, family_ended_at
 from ..records import (
     DeadLetter,
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from ..operations import Operation, Result
 
 __all__ = ["MemoryStorage"]
+
+
+_DUE = frozenset({Status.PENDING, Status.WAITING})
 
 
 def _open_tasks(record: Record) -> tuple[OpenTask, ...]:
@@ -156,6 +160,20 @@ class MemoryStorage(Backend):
                 for record in page[: query.limit]
             )
             return Listing(items=items, total=total, more=len(page) > query.limit)
+
+    def count_workflows(self) -> WorkflowCounts:
+        by_status = dict.fromkeys(Status, 0)
+        oldest: dict[Status, float] = {}
+        due: list[float] = []
+        with self._opened() as table:
+            for record in table.oldest_first(0):
+                row = record.row
+                by_status[row.status] += 1
+                if row.status not in TERMINAL:
+                    oldest.setdefault(row.status, row.created_at)
+                if row.status in _DUE and row.wake_at is not None:
+                    due.append(row.wake_at)
+        return WorkflowCounts(by_status=by_status, oldest=oldest, next_due=min(due, default=None))
 
     def read_tasks(
         self, workflow_id: str, op: str | None = None

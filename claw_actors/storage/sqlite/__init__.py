@@ -11,8 +11,8 @@
   ``journal``, ``family`` (children), ``belongings`` (values and dead letters), ``deletion``,
   ``pruning`` (and ``remembered``: the ids of what is gone). ``many``: of many workflows at once.
 - ``facade``: the connection that an author's own function gets, within a commit.
-- ``pool``, ``reader``, ``listing``, ``ended``: reads, each of one moment. ``onlooker``: those of
-  somebody who is not the owner.
+- ``pool``, ``reader``, ``listing``, ``counting``, ``ended``: reads, each of one moment.
+  ``onlooker``: those of somebody who is not the owner.
 - ``backup``: a copy in one moment, and the way back. ``examination``: every row, looked at.
   ``diagnosis``: how a database is, seen from outside; ``orphans``: rows that belong to nothing,
   ``stuck``: workflows that cannot go on.

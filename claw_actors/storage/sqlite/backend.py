@@ -15,7 +15,7 @@ from ...errors import (
     StorageUnavailableError,
 )
 from ..backend import Backend, OpenReport
-from ..model import WorkflowFilter
+from ..model import WorkflowCounts, WorkflowFilter
 from ..operations import Operation, Result
 from ..pruning import EndedPage
 from ..records import (
@@ -174,6 +174,9 @@ class SQLiteStorage(Backend):
     def list_workflows(self, query: WorkflowFilter) -> Listing:
         """Read one page, newest first; damaged workflows are logged and left out."""
         return self._opened().reader.list_workflows(query)
+
+    def count_workflows(self) -> WorkflowCounts:
+        return self._opened().reader.count_workflows()
 
     def read_tasks(
         self, workflow_id: str, op: str | None = None

@@ -16,7 +16,7 @@ from functools import partial
 
 from ..._core.journal import Entry, OpenTask
 from ...errors import StorageCorruptError, StorageUnavailableError
-from ..model import WorkflowFilter
+from ..model import WorkflowCounts, WorkflowFilter
 from ..pruning import EndedPage
 from ..records import (
     DeadLetter,
@@ -80,6 +80,11 @@ class Onlooker:
         """Read one page, newest first; damaged workflows are logged and left out."""
         with self._reader() as reader:
             return reader.list_workflows(query)
+
+    def count_workflows(self) -> WorkflowCounts:
+        """Count workflows by status."""
+        with self._reader() as reader:
+            return reader.count_workflows()
 
     def read_tasks(
         self, workflow_id: str, op: str | None = None

@@ -12,7 +12,7 @@ import attrs
 
 from ..._core.journal import Entry, EntryKind, OpenTask, effective
 from ...errors import NotFoundError, StorageCorruptError
-from ..model import WorkflowFilter
+from ..model import WorkflowCounts, WorkflowFilter
 from ..pruning import EndedPage
 from ..records import (
     DeadLetter,
@@ -27,6 +27,7 @@ from ..records import (
 )
 from . import listing, statements
 from .belongings import read_letter, read_value
+from .counting import count_workflows
 from .ended import list_ended
 from .faults import corrupt, read_failed
 from .pool import ReaderPool
@@ -150,6 +151,11 @@ class Reader:
                 query = attrs.evolve(query, after=last_pk, offset=0)
                 items, last_pk = self._page(connection, query)
         return Listing(items=tuple(items), total=total, more=last_pk is not None)
+
+    def count_workflows(self) -> WorkflowCounts:
+        """Count workflows by status."""
+        with self._pool.snapshot() as connection:
+            return count_workflows(connection)
 
     def list_unfinished(self, after_pk: int, due_by: float, limit: int) -> Unfinished:
         """Read a page of what recovery must bring back."""

@@ -24,7 +24,7 @@ The cases, by topic:
 - ``reporting``: what a parent is told of its children.
 - ``grouping``: several of them in one commit, and ``Atomic``. ``transacting``: with an author's
   own SQL.
-- ``finding``, ``listing``, ``recovering``, ``journals``: the reads.
+- ``finding``, ``listing``, ``counting``, ``recovering``, ``journals``: the reads.
 - ``values``: what must come back as it was given.
 - ``lifetimes``, ``threads``: opening and closing; reads beside a commit.
 
@@ -35,6 +35,7 @@ from . import (
     advancing,
     claiming,
     continuing,
+    counting,
     creating,
     deleting,
     discarding,
@@ -80,6 +81,7 @@ CASES: tuple[Case, ...] = cases_of(
     grouping,
     finding,
     listing,
+    counting,
     recovering,
     journals,
     values,
