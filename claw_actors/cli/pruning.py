@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Sequence
-from typing import Final, TextIO
+from collections.abc import Callable, Sequence
+from typing import Final
 
-import attrs
 import click
 
 from .. import PruneReport
 from .acting import acts
 from .desk import Desk
 from .output import print_json
+from .progress import Progress, telling_progress
 
-__all__ = ["COMMANDS", "Counted"]
+__all__ = ["COMMANDS", "telling_pruned"]
 
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
@@ -29,26 +28,6 @@ def _seconds(_context: object, _parameter: object, text: str | None) -> float | 
     if found is None:
         raise click.BadParameter(f"{text!r} is no length of time; say 90s, 15m, 12h, 30d or 8w")
     return float(found[1]) * _UNITS[found[2]]
-
-
-@attrs.define
-class Counted:
-    """Tells how many are gone, a person on one line that changes; of a log it asks no more."""
-
-    stream: TextIO
-    pruned: int = 0
-
-    def __call__(self, ids: Sequence[str]) -> None:
-        """Take note of some more."""
-        self.pruned += len(ids)
-        if self.stream.isatty():
-            self.stream.write(f"\rpruned {self.pruned:,}")
-            self.stream.flush()
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self.pruned and self.stream.isatty():
-            self.stream.write("\n")
 
 
 @click.command()
@@ -85,29 +64,42 @@ def prune(
     """
     if older_than is None and keep is None:
         raise click.UsageError("say --older-than TIME or --keep N: without, everything would go")
-    counted = Counted(sys.stderr)
-    done = "would be pruned" if dry_run else "pruned"
+    with telling_progress() as progress:
+        report = desk.ask(
+            lambda client: client.prune(
+                older_than=older_than,
+                keep=keep,
+                status=statuses or None,
+                name=names or None,
+                dry_run=dry_run,
+                on_pruned=telling_pruned(desk, progress, dry_run=dry_run),
+            )
+        )
+    desk.answer(report, lambda: _show(report))
 
-    def tell_ids(ids: Sequence[str]) -> None:
-        counted(ids)
+
+def telling_pruned(
+    desk: Desk, progress: Progress, *, dry_run: bool
+) -> Callable[[Sequence[str]], None]:
+    """Make what tells of ids that are pruned, and how many these are by now.
+
+    A log is told only how many they were in the end, and of a dry run the ids say enough.
+    """
+    done = "would be pruned" if dry_run else "pruned"
+    count = 0
+
+    def tell(ids: Sequence[str]) -> None:
+        nonlocal count
+        count += len(ids)
+        if progress.is_watched and not dry_run:
+            progress.tell(f"pruned {count:,}")
         for id in ids:
             if desk.as_json:
                 print_json({"id": id, "done": done})
             elif dry_run:
                 click.echo(id)
 
-    report = desk.ask(
-        lambda client: client.prune(
-            older_than=older_than,
-            keep=keep,
-            status=statuses or None,
-            name=names or None,
-            dry_run=dry_run,
-            on_pruned=tell_ids,
-        )
-    )
-    counted.end()
-    desk.answer(report, lambda: _show(report))
+    return tell
 
 
 def _show(report: PruneReport) -> None:

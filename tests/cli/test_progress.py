@@ -7,8 +7,10 @@ import io
 import pytest
 
 from claw_actors.cli.copying import telling_copied
+from claw_actors.cli.desk import Desk
 from claw_actors.cli.exporting import telling_exported
 from claw_actors.cli.progress import Progress, telling_progress
+from claw_actors.cli.pruning import telling_pruned
 
 
 class Terminal(io.StringIO):
@@ -85,3 +87,20 @@ def test_of_an_export_it_is_told_now_and_then():
         exported(number)
     said = progress.stream.getvalue()
     assert said == "exported 1,000 workflows\nexported 2,000 workflows\n"
+
+
+@pytest.mark.parametrize(
+    ("stream", "dry_run", "said"),
+    [
+        (Terminal(), False, "\rpruned 2\rpruned 3"),
+        (Terminal(), True, ""),
+        (io.StringIO(), False, ""),
+    ],
+)
+def test_of_a_pruning_only_a_person_is_told(stream, dry_run, said):
+    """A log asks no more than how many they were, and a dry run prints them."""
+    desk = Desk(path="claw.db", as_json=False)
+    pruned = telling_pruned(desk, Progress(stream), dry_run=dry_run)
+    pruned(["a", "b"])
+    pruned(["c"])
+    assert stream.getvalue() == said

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
-
-from claw_actors.cli.pruning import Counted
 
 
 def test_what_has_ended_is_pruned(claw, claw_json):
@@ -49,23 +45,3 @@ def test_status_and_name_narrow_it(claw, claw_json):
 def test_a_wrong_call_ends_with_2(claw, arguments, says):
     """And prunes nothing."""
     assert says in claw("prune", *arguments, code=2).stderr
-
-
-def test_a_person_is_told_how_far_it_is():
-    """On one line; a log is not."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    stream = Terminal()
-    counted = Counted(stream)
-    counted(["a", "b"])
-    counted(["c"])
-    counted.end()
-    assert stream.getvalue() == "\rpruned 2\rpruned 3\n"
-    log = io.StringIO()
-    quiet = Counted(log)
-    quiet(["a"])
-    quiet.end()
-    assert log.getvalue() == ""
