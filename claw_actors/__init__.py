@@ -41,7 +41,6 @@ from ._runtime.control.figures import OwnerStatistics as OwnerStatistics
 from ._runtime.coordination import Event as Event
 from ._runtime.coordination import Lock as Lock
 from ._runtime.coordination import Semaphore as Semaphore
-from ._runtime.correspondence import DeadMessage as DeadMessage
 from ._runtime.handle import WorkflowHandle as WorkflowHandle
 from ._runtime.nursery import Nursery as Nursery
 from ._runtime.opening import open_runtime as open_runtime
@@ -53,6 +52,7 @@ from ._runtime.replies import Request as Request
 from ._runtime.rollback import RollbackHandler as RollbackHandler
 from ._runtime.runtime import Runtime as Runtime
 from ._runtime.scopes import CancelScope as CancelScope
+from ._runtime.shown import DeadMessage as DeadMessage
 from ._runtime.statistics import RuntimeStatistics as RuntimeStatistics
 from ._runtime.stopping import CutOffTask as CutOffTask
 from ._runtime.stopping import StopReport as StopReport

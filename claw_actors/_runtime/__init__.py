@@ -8,8 +8,8 @@ In the order in which one meets them, from the outside in:
 - Acting from outside. ``starting``: under an id that may be taken. ``intervention``: what an
   operator may do, of ``lifecycle``: cancel, pause, resume, terminate, retry, fork; ``removal``:
   deletion; and ``pruning``: of what has ended, by rule; ``retention``: now and then.
-  ``correspondence``: messages to workflows, and what these show. ``changes``: who waits for
-  either. ``control``: all of it from another process.
+  ``correspondence``: messages to workflows; ``shown``: what these show. ``changes``: who waits
+  for either. ``control``: all of it from another process.
 - Who is in memory. ``cells``: all of them; ``cell``: what survives an incarnation's death;
   ``lives``: how the next one begins; ``crashes``: respawn or quarantine. ``recovery``: what comes
   back at start, of a ``survey`` of what is unfinished; ``recovery_report`` says what has,

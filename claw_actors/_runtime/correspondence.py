@@ -6,17 +6,14 @@ what waits is woken by the commit that it waits for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
-
-import attrs
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast, overload
 
 from .._core.journal import MESSAGE_OP, message
-from .._core.lifecycle import Status
-from .._core.requests import is_reserved, reply_key, request_op
-from ..errors import NotFoundError, WorkflowClosedError, WorkflowQuarantinedError
+from .._core.requests import reply_key, request_op
 from ..storage.operations import Send, Sent
-from ..storage.validation import check_number, check_printable
+from ..storage.validation import check_printable
 from .replies import decode_reply
+from .shown import decode_value, look_for_value, read_dead_letters, read_value, read_values
 
 if TYPE_CHECKING:
     import trio
@@ -24,16 +21,13 @@ if TYPE_CHECKING:
     from .._core.journal import Entry
     from ..storage.actor import StorageActor
     from ..storage.codec import Codec
-    from ..storage.reading import ReadSource
     from .environment import Environment
     from .inbox import MessageCounts
+    from .shown import DeadMessage
 
-__all__ = ["Correspondence", "DeadMessage", "Watch", "read_dead_letters"]
+__all__ = ["Correspondence", "Watch"]
 
 T = TypeVar("T")
-
-MAX_LETTERS = 10_000
-"""How many dead letters are read at a time."""
 
 
 class Watch(Protocol):
@@ -42,44 +36,6 @@ class Watch(Protocol):
     def value_change_of(self, id: str) -> trio.Event:
         """Return an event that is set at the next change; get it before looking."""
         ...
-
-
-@attrs.frozen
-class DeadMessage:
-    """A message that its workflow could not take; what ``handle.dead_letters()`` returns.
-
-    Attributes:
-        number: grows from one of a workflow to the next, with gaps perhaps.
-        topic: where it was sent to.
-        at: when it was put aside, in POSIX seconds.
-        reason: why, for people.
-        payload: what was sent, as plain JSON.
-    """
-
-    number: int
-    topic: str
-    at: float
-    reason: str
-    payload: object
-
-
-async def read_dead_letters(
-    source: ReadSource, codec: Codec, id: str, after: int, limit: int
-) -> tuple[DeadMessage, ...]:
-    """Read messages that a workflow could not take; see ``Runtime.dead_letters``."""
-    check_number("after", after, 0, 2**63 - 1)
-    check_number("limit", limit, 1, MAX_LETTERS)
-    what = f"dead letter of workflow {id!r}"
-    return tuple(
-        DeadMessage(
-            one.seq,
-            one.topic,
-            one.at,
-            one.reason,
-            codec.decode(one.payload or b"null", object, what),
-        )
-        for one in await source.read(source.backend.list_dead_letters, id, after, limit)
-    )
 
 
 class Correspondence:
@@ -261,11 +217,7 @@ class Correspondence:
             RuntimeClosedError: the runtime is closing.
         """
         self._check_open()
-        check_printable("key", key)
-        data = await self._actor.read(self._actor.backend.get_value, id, key)
-        if data is None:
-            raise NotFoundError("value", key)
-        return self._decode(id, key, data, type)
+        return await read_value(self._actor, self._codec, id, key, type)
 
     @overload
     async def wait_value(self, id: str, key: str) -> object: ...
@@ -290,7 +242,7 @@ class Correspondence:
         Cancelled, only the waiting ends.
         """
         check_printable("key", key)
-        return self._decode(id, key, await self._wait_for(id, key), type)
+        return decode_value(self._codec, id, key, await self._wait_for(id, key), type)
 
     async def values(self, id: str) -> dict[str, object]:
         """Return all that a workflow shows of itself, by key, as plain JSON.
@@ -300,12 +252,7 @@ class Correspondence:
             RuntimeClosedError: the runtime is closing.
         """
         self._check_open()
-        stored = await self._actor.read(self._actor.backend.list_values, id)
-        return {
-            one.key: self._decode(id, one.key, one.value, object)
-            for one in stored
-            if not is_reserved(one.key)
-        }
+        return await read_values(self._actor, self._codec, id)
 
     async def dead_letters(
         self, id: str, *, after: int = 0, limit: int = 100
@@ -325,22 +272,12 @@ class Correspondence:
         self._check_open()
         return await read_dead_letters(self._actor, self._codec, id, after, limit)
 
-    def _decode(self, id: str, key: str, data: bytes, declared: Any) -> object:
-        return self._codec.decode(data, declared, f"value {key!r} of workflow {id!r}")
-
     async def _wait_for(self, id: str, key: str) -> bytes:
         """Wait until a value is set, and return it."""
-        backend = self._actor.backend
         while True:
             self._check_open()
             change = self._watch.value_change_of(id)
-            row = (await self._actor.read(backend.get_workflow, id)).row
-            # In this order: what an ended workflow has not set by now, it never will.
-            data = await self._actor.read(backend.get_value, id, key)
+            data = await look_for_value(self._actor, id, key)
             if data is not None:
                 return data
-            if row.status.is_terminal:
-                raise WorkflowClosedError(id, row.status)
-            if row.status is Status.QUARANTINED:
-                raise WorkflowQuarantinedError(id, row.reason)
             await change.wait()

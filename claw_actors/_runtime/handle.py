@@ -10,8 +10,8 @@ from ..storage.model import WorkflowFilter
 if TYPE_CHECKING:
     from ..storage.history import HistoryEntry
     from ..storage.model import TaskState, WorkflowPage, WorkflowState
-    from .correspondence import DeadMessage
     from .runtime import Runtime
+    from .shown import DeadMessage
 
 __all__ = ["WorkflowHandle"]
 

@@ -15,14 +15,12 @@ import trio
 
 from ..._core.failures import ErrorRecord
 from ..._core.lifecycle import OnExisting, Status
-from ..._core.requests import is_reserved, reply_to
+from ..._core.requests import reply_to
 from ...definitions import Workflow
 from ...errors import (
     ControlRefusedError,
-    NotFoundError,
     SerializationError,
     WorkflowCancelledError,
-    WorkflowClosedError,
     WorkflowFailedError,
     WorkflowQuarantinedError,
 )
@@ -40,11 +38,18 @@ from ...storage.opening import Sight, look_on
 from ...storage.reading import StorageReads
 from ...storage.validation import check_printable
 from ..config import RuntimeConfig
-from ..correspondence import DeadMessage, read_dead_letters
 from ..pruning import OnPruned, Place, PruneReport, Stepped, prune_all, rule_of, would_go
 from ..recovery_plan import RecoveryPlan, plan_recovery
 from ..registry import Registry
 from ..replies import decode_reply
+from ..shown import (
+    DeadMessage,
+    decode_value,
+    look_for_value,
+    read_dead_letters,
+    read_value,
+    read_values,
+)
 from .courier import Courier, NoOwner
 from .figures import AskFigures, OwnerStatistics, read_figures
 from .requests import (
@@ -198,11 +203,8 @@ class Client:
         Raises:
             NotFoundError: there is no such workflow, or it has not set that value.
         """
-        check_printable("key", key)
-        value = await self._sight.read(self._sight.backend.get_value, id, key)
-        if value is None:
-            raise NotFoundError("value", key)
-        return self._decode(id, key, value)
+        value = await read_value(self._sight, self._courier.codec, id, key, object)
+        return cast("JSON", value)
 
     async def values(self, id: str) -> dict[str, JSON]:
         """Return all that a workflow shows of itself, by key.
@@ -210,12 +212,8 @@ class Client:
         Raises:
             NotFoundError: there is no such workflow.
         """
-        found = await self._sight.read(self._sight.backend.list_values, id)
-        return {
-            one.key: self._decode(id, one.key, one.value)
-            for one in found
-            if not is_reserved(one.key)
-        }
+        values = await read_values(self._sight, self._courier.codec, id)
+        return cast("dict[str, JSON]", values)
 
     async def wait_value(self, id: str, key: str) -> JSON:
         """Wait until a workflow has set a value, and return it; it waits as :meth:`result` does.
@@ -228,26 +226,15 @@ class Client:
         Cancelled, only the waiting ends.
         """
         check_printable("key", key)
-        return self._decode(id, key, await self._wait_for(id, key))
+        value = decode_value(self._courier.codec, id, key, await self._wait_for(id, key), object)
+        return cast("JSON", value)
 
     async def _wait_for(self, id: str, key: str) -> bytes:
         pause_s = _FIRST_LOOK_S
-        while True:
-            state = await self.get(id)
-            # In this order: what an ended workflow has not set by now, it never will.
-            value = await self._sight.read(self._sight.backend.get_value, id, key)
-            if value is not None:
-                return value
-            if state.status.is_terminal:
-                raise WorkflowClosedError(id, state.status)
-            if state.status is Status.QUARANTINED:
-                raise WorkflowQuarantinedError(id, state.reason)
+        while (value := await look_for_value(self._sight, id, key)) is None:
             await trio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LAST_LOOK_S)
-
-    def _decode(self, id: str, key: str, value: bytes) -> JSON:
-        what = f"value {key!r} of workflow {id!r}"
-        return cast("JSON", self._courier.codec.decode(value, object, what))
+        return value
 
     async def owner(self) -> OwnerStatistics | None:
         """Ask the runtime that owns the database who it is and what it has done; ``None`` without one.
