@@ -34,10 +34,17 @@ classDef cancelled fill:#fff8c5,stroke:#9a6700,color:#1f2328
 classDef open fill:#ddf4ff,stroke:#0969da,color:#1f2328
 classDef parked fill:#fbefff,stroke:#8250df,color:#1f2328"""
 
-ASKED_FOR: Final = frozenset(
-    {EntryKind.TASK, EntryKind.TIMER, EntryKind.TIMEOUT, EntryKind.SEND, EntryKind.CHILD}
-)
-"""What code has asked for; the rest comes from outside, and has no place in its order."""
+SHAPES: Final = {
+    EntryKind.TASK: ('["', '"]'),
+    EntryKind.TIMER: ('("', '")'),
+    EntryKind.TIMEOUT: ('{{"', '"}}'),
+    EntryKind.SEND: ('>"', '"]'),
+    EntryKind.CHILD: ('[["', '"]]'),
+}
+"""What code has asked for, and what stands before and behind its label.
+
+The rest comes from outside, and has no place in the order of the code.
+"""
 
 _OF_STATUS: Final = {
     "completed": "ok",
@@ -56,13 +63,13 @@ class _Step:
     """An operation.
 
     Attributes:
-        key: its place in the journal; what has not ended comes last.
+        n: its number in the journal; what has not ended comes last.
         label: what stands in the diagram.
         style: how it went.
         shape: what stands before and behind the label.
     """
 
-    key: float
+    n: float
     label: str
     style: str
     shape: tuple[str, str]
@@ -75,10 +82,10 @@ class _Place:
     steps: list[_Step] = attrs.field(factory=list[_Step])
     below: dict[str, _Place] = attrs.field(factory=dict[str, "_Place"])
 
-    def key(self) -> float:
-        """Return when the first thing in it ended."""
-        own = [step.key for step in self.steps]
-        return min(own + [place.key() for place in self.below.values()], default=math.inf)
+    def first_n(self) -> float:
+        """Return the number of the first thing in it that has ended."""
+        own = [step.n for step in self.steps]
+        return min(own + [place.first_n() for place in self.below.values()], default=math.inf)
 
 
 def dag_as_mermaid(
@@ -96,7 +103,7 @@ def dag_as_mermaid(
     root = _Place()
     voided = voided_in(history)
     for entry in history:
-        if entry.kind in ASKED_FOR and entry.n not in voided:
+        if entry.kind in SHAPES and entry.n not in voided:
             _place_of(root, entry.op).steps.append(_step_of(entry))
     open_tasks = [task for task in tasks if task.completed_at is None]
     for task in open_tasks:
@@ -110,15 +117,15 @@ def dag_as_mermaid(
     lines += [f"  begin --> {node}" for node in first] or ["  begin --> finish"]
     lines += [f"  {node} --> finish" for node in last]
     lines += [
-        f"  {drawing.names[_drawn(dependency)]} -.-> {drawing.names[_drawn(task.id)]}"
+        f"  {drawing.names[_path_of(dependency)]} -.-> {drawing.names[_path_of(task.id)]}"
         for task in open_tasks
         for dependency in task.depends_on
-        if _drawn(dependency) in drawing.names
+        if _path_of(dependency) in drawing.names
     ]
     return "\n".join([*lines, *(f"  {line}" for line in CLASSES.splitlines()), ""])
 
 
-def _drawn(op: str) -> str:
+def _path_of(op: str) -> str:
     """Return the path under which an operation is drawn."""
     return "/".join(parts_of(op))
 
@@ -130,25 +137,16 @@ def _place_of(root: _Place, op: str) -> _Place:
     return place
 
 
-_SHAPES: Final = {
-    EntryKind.TASK: ('["', '"]'),
-    EntryKind.TIMER: ('("', '")'),
-    EntryKind.TIMEOUT: ('{{"', '"}}'),
-    EntryKind.SEND: ('>"', '"]'),
-    EntryKind.CHILD: ('[["', '"]]'),
-}
-
-
 def _step_of(entry: HistoryEntry) -> _Step:
     label = parts_of(entry.op)[-1]
     if entry.attempt > 1:
         label = f"{label} ×{entry.attempt}"
-    return _Step(entry.n, label, str(entry.status), _SHAPES[entry.kind])
+    return _Step(entry.n, label, str(entry.status), SHAPES[entry.kind])
 
 
 def _open_step(task: TaskState) -> _Step:
     label = f"{parts_of(task.id)[-1]} {task.status}"
-    return _Step(math.inf, label, "open", _SHAPES[EntryKind.TASK])
+    return _Step(math.inf, label, "open", SHAPES[EntryKind.TASK])
 
 
 @attrs.define
@@ -172,7 +170,7 @@ class _Drawing:
         """
         first: list[str] = []
         last: list[str] = []
-        for label, place in sorted(context.below.items(), key=lambda one: one[1].key()):
+        for label, place in sorted(context.below.items(), key=lambda one: one[1].first_n()):
             for begins, ends in self._parts(place, label, f"{path}/{label}", indent):
                 first = first or begins
                 self.lines += [f"{indent}{one} --> {other}" for one in last for other in begins]
@@ -190,7 +188,7 @@ class _Drawing:
             name = self._name()
             self.lines.append(f'{indent}subgraph {name}["{_quoted(label)}"]')
             # Children have no order; what began last is drawn last.
-            for child, below in sorted(place.below.items(), key=lambda one: one[1].key()):
+            for child, below in sorted(place.below.items(), key=lambda one: one[1].first_n()):
                 for step in below.steps:
                     self._node(step, f"{path}/{child}", f"{indent}  ")
                 if below.below:

@@ -100,10 +100,9 @@ def test_any_journal_can_be_drawn(state, journal, tasks, now, width):
     ends = min(kinds[EntryKind.CHILD], kinds[EntryKind.CHILD_END])
     drawn = len(timeline.bars) - len(open_tasks)
     assert at_least - ends <= drawn <= at_least + 1
-    assert all(
-        timeline.begin <= bar.begin <= (bar.end or bar.begin) <= max(timeline.end, bar.begin)
-        for bar in timeline.bars
-    )
+    for bar in timeline.bars:
+        end = bar.begin if bar.end is None else bar.end
+        assert timeline.begin <= bar.begin <= end <= timeline.end
     for ascii_only in (False, True):
         text = timeline_as_text(timeline, width=width, ascii_only=ascii_only)
         assert "\x1b" not in text
