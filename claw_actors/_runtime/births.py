@@ -13,7 +13,7 @@ from ..storage.model import WorkflowState
 from ..storage.operations import Create
 from ..storage.records import Loaded, WorkflowRow
 from ..storage.translation import row_of, start_entry
-from .signatures import Signature, signature_of
+from .signatures import Signature, workflow_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -93,7 +93,7 @@ class Births:
         """
         self._registry.check(workflow)
         definition = cast("Workflow[..., Any]", workflow)
-        signature = signature_of(definition.fn, definition.name, skip_first=True)
+        signature = workflow_signature(definition)
         data = signature.encode_arguments(self.codec, args, {})
         return ChildCall(definition, signature, data, dict(metadata or {}), description, on_close)
 

@@ -17,7 +17,7 @@ from ..errors import ClawError, ContextMisuseError, StaleWriteError
 from ..storage.operations import Advance
 from ..storage.records import RowChange
 from ..storage.translation import start_entry
-from .signatures import signature_of
+from .signatures import workflow_signature
 
 if TYPE_CHECKING:
     from .._core.journal import Entry
@@ -57,7 +57,7 @@ class NextRun:
         """Begin it, and end this one; see ``Context.continue_as_new``."""
         self._check(strand)
         workflow = self._registry.newest(self._row.name)
-        signature = signature_of(workflow.fn, workflow.name, skip_first=True)
+        signature = workflow_signature(workflow)
         value = signature.encode_arguments(self._codec, args, {})
         strand.inside = True
         try:

@@ -35,7 +35,7 @@ from .closing import Closing
 from .context import Context
 from .driver import Driver
 from .rollback import Rollback
-from .signatures import signature_of
+from .signatures import workflow_signature
 from .strand import Strand
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Incarnation:
     async def _call(self) -> _Outcome:
         """Call the workflow's function, and sort its result or error into an outcome."""
         sequencer, workflow = self.sequencer, self._workflow
-        signature = signature_of(workflow.fn, workflow.name, skip_first=True)
+        signature = workflow_signature(workflow)
         value: object = None
         try:
             with trio.CancelScope() as scope:

@@ -35,7 +35,7 @@ from .intervention import Intervention
 from .recovery import Recovery
 from .recovery_report import RecoveryReport
 from .registry import Registry
-from .signatures import signature_of
+from .signatures import workflow_signature
 from .starting import Starter
 from .statistics import RuntimeStatistics
 from .stopping import StopReport
@@ -176,7 +176,7 @@ class Runtime(Intervention):
         """
         self._check_open()
         definition = self._registry.named(name)
-        signature = signature_of(definition.fn, definition.name, skip_first=True)
+        signature = workflow_signature(definition)
         return await self.start(
             definition,
             *signature.read_arguments(self._codec, args),
@@ -275,7 +275,7 @@ class Runtime(Intervention):
         declared: Any = object
         try:
             workflow = self._registry.find(row.name, row.version)
-            declared = signature_of(workflow.fn, workflow.name, skip_first=True).returns
+            declared = workflow_signature(workflow).returns
         except UnknownWorkflowError:
             pass  # of code that is gone, the plain JSON is what can be had
         if stored.end is None or stored.end.value is None:

@@ -10,10 +10,11 @@ from typing import Any, cast
 
 import attrs
 
+from ..definitions import Workflow
 from ..errors import DefinitionError, InvalidArgumentsError, SerializationError
 from ..storage.codec import Codec
 
-__all__ = ["Signature", "signature_of"]
+__all__ = ["Signature", "signature_of", "workflow_signature"]
 
 
 @attrs.frozen(eq=False)
@@ -112,7 +113,7 @@ def signature_of(fn: Callable[..., object], name: str, *, skip_first: bool = Fal
     Args:
         fn: the function.
         name: how errors name it.
-        skip_first: leave out the first parameter, the context.
+        skip_first: leave out the first parameter, which no caller passes.
 
     Raises:
         DefinitionError: an annotation cannot be resolved.
@@ -131,3 +132,12 @@ def signature_of(fn: Callable[..., object], name: str, *, skip_first: bool = Fal
         types={one.name: hints.get(one.name, object) for one in parameters},
         returns=hints.get("return", object),
     )
+
+
+def workflow_signature(workflow: Workflow[..., Any]) -> Signature:
+    """Read the signature of a workflow's function, but for the context.
+
+    Raises:
+        DefinitionError: an annotation cannot be resolved.
+    """
+    return signature_of(workflow.fn, workflow.name, skip_first=True)

@@ -19,7 +19,7 @@ from ..storage.model import WorkflowState
 from ..storage.operations import Create, Created
 from ..storage.records import Loaded
 from ..storage.translation import row_of, start_entry
-from .signatures import signature_of
+from .signatures import workflow_signature
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -75,7 +75,7 @@ class Starter:
         Returns:
             Its id, and the key that storage gave it.
         """
-        signature = signature_of(workflow.fn, workflow.name, skip_first=True)
+        signature = workflow_signature(workflow)
         value = signature.encode_arguments(self._codec, args, {})
         now = self._environment.wall()
         state = WorkflowState(

@@ -13,6 +13,7 @@ from claw_actors import Context, Runtime, WorkflowFilter, task, workflow
 
 STEP_S = float(os.environ.get("STEP_S", "0.005"))
 STEPS = 20
+STARTERS = 20
 
 
 def note(deed: str) -> None:
@@ -116,6 +117,6 @@ async def flat_out(runtime: Runtime) -> None:
             note(f"accepted {id}")
 
     async with trio.open_nursery() as nursery:
-        for _ in range(20):
+        for _ in range(STARTERS):
             nursery.start_soon(start_all)
         print("all are begun", flush=True)

@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from .app import STARTERS
+
 ATTEMPTS = 20
 
 
@@ -38,8 +40,8 @@ def test_a_backup_under_full_load_has_all_that_was_acknowledged_before(site, rou
     for number, known in enumerate(copies):
         found = ids(site, "--db", f"copy-{number}.db")
         assert known <= found
-        # Of the twenty that were being started, none was noted yet; so there are no others.
-        assert len(found - told) <= 20
+        # Of those that were being started, none was noted yet; so there are no others.
+        assert len(found - told) <= STARTERS
         assert not site.records("doctor", "--db", f"copy-{number}.db")[0]["problems"]
 
     last = f"copy-{rounds - 1}.db"
