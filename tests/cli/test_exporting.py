@@ -379,7 +379,7 @@ def test_a_reader_that_goes_away_ends_an_export_without_a_word(place):
         assert json.loads(process.stdout.readline())["record"] == "export"
         process.stdout.close()
         process.stdout = None
-        assert process.wait(timeout=60) == 1
+        assert process.wait(timeout=60) == 141
         assert process.stderr.read() == ""
 
 
