@@ -319,8 +319,9 @@ class Children(Container):
 
     def remove(self) -> None:
         """Leave nothing of it."""
-        self._process.kill()  # what it has started dies with it
-        self._process.wait()
+        if self.is_running():
+            # Not buildah, without which the program would go on.
+            self.kill()
         self._log.close()
         call(self._engine.program, "rm", self._container)
 
