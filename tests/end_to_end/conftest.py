@@ -63,13 +63,13 @@ class Site:
         """Run a command, and return the records that it prints."""
         return [json.loads(line) for line in self.claw(*arguments, "--json").splitlines()]
 
-    def run(self, orders: str = "", serve: str = "serve", uid: int | None = None, **variables):
+    def run(self, orders: str = "", serve: str = "serve", uid=None, options=(), **variables):
         """Start ``claw run`` and, with orders, what starts them; return it when that is done."""
-        options = ("--serve", f"app:{serve}") if orders or serve != "serve" else ()
+        served = ("--serve", f"app:{serve}") if orders or serve != "serve" else ()
         process = self.spawn(
-            "run", "app:workflows", *options, uid=uid, **{"ORDERS": orders} | variables
+            *("run", "app:workflows", *served, *options), uid=uid, **{"ORDERS": orders} | variables
         )
-        last = "all are" if options else "running"
+        last = "all are" if served else "running"
         self.until(lambda: last in process.out.read_text(), "running", process)
         return process
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +36,35 @@ def test_what_was_submitted_goes_on_after_a_stop_and_a_start(site, number):
     assert site.statuses() == {"completed": 1, "running": 1}
     assert site.ledger() == {"approve-00000 0": 1, "approve-00000 1": 1, "approve-00001 0": 1}
     assert site.records("show", "approve-00000")[0]["result"] is True
+
+
+def test_who_is_told_twice_to_stop_says_what_it_has_cut_off(site):
+    """Both the printed lines and the log, as JSON; and the next start takes it up again."""
+
+    def counted():
+        return site.records("stats")[0]["owner"]["runtime"]
+
+    first = site.run("stubborn:2 approve:1", options=("--log-json",))
+    site.until(lambda: counted()["running_tasks"] == 2 and counted()["idle"] == 1, "busy", first)
+    first.signal(signal.SIGTERM)
+    site.until(lambda: "once more to stop at once" in first.err.read_text(), "stopping", first)
+    site.stop(first)
+    stopped, *told = first.out.read_text().splitlines()[-4:]
+    assert re.fullmatch(r"stopped after \d\.\d s", stopped)
+    ids = ["stubborn-00000", "stubborn-00001"]
+    assert sorted(told[0].removeprefix("interrupted 2: ").split(", ")) == ids
+    assert told[1] == "waiting 1: approve-00000"
+    assert sorted(told[2].removeprefix("cut off 2: ").split(", ")) == [f"{id} hang" for id in ids]
+    records = [json.loads(line) for line in first.err.read_text().splitlines()]
+    cut = [one for one in records if "was cut off" in one["message"]]
+    assert sorted(one["workflow"] for one in cut) == ids
+    assert {(one["level"], one["task"], one["attempt"]) for one in cut} == {("WARNING", "hang", 1)}
+
+    second = site.run()
+    site.until(lambda: site.ledger()["stubborn-00000 begun"] == 2, "again", second)
+    assert site.ledger()["approve-00000 0"] == 1
+    second.signal(signal.SIGTERM)
+    site.stop(second)
 
 
 def test_what_runs_goes_on_after_each_kill_and_repeats_no_recorded_step(site):
