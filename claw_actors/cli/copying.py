@@ -12,6 +12,7 @@ import trio
 from .. import BackupReport, RestoreReport, back_up
 from .. import restore as restore_from
 from .desk import Desk, at_desk
+from .output import several
 from .progress import Progress, telling_progress
 
 __all__ = ["COMMANDS", "telling_copied"]
@@ -48,7 +49,7 @@ def backup(desk: Desk, *, destination: str) -> None:
 
 def _show_backup(report: BackupReport) -> None:
     click.echo(
-        f"{report.path}: {report.workflows:,} workflows, {report.rows:,} rows read back,"
+        f"{report.path}: {several(report.workflows, 'workflow')}, {several(report.rows, 'row')} read back,"
         f" {report.bytes:,} bytes"
     )
 
@@ -64,7 +65,9 @@ def restore(desk: Desk, *, backup: str, replace: bool) -> None:
 
 
 def _show_restored(report: RestoreReport) -> None:
-    click.echo(f"{report.path}: {report.workflows:,} workflows, {report.rows:,} rows read back")
+    click.echo(
+        f"{report.path}: {several(report.workflows, 'workflow')}, {several(report.rows, 'row')} read back"
+    )
     if report.replaced is not None:
         click.echo(
             f"what was there before lies in {report.replaced};"

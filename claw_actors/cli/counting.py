@@ -12,7 +12,7 @@ from .. import Client, OwnerStatistics
 from ..drawing.wording import length
 from ..errors import ControlRefusedError, OwnerUnreachableError, RequestOutcomeUnknownError
 from .desk import Desk, at_desk
-from .output import plain, print_fields, print_json, print_table, utc
+from .output import plain, print_fields, print_json, print_table, several, utc
 
 __all__ = ["COMMANDS", "Stats"]
 
@@ -124,7 +124,7 @@ def _fields_of(asked: Asked) -> dict[str, object]:
     return {
         "owner": f"pid {owner.pid} on {owner.host}, claw_actors {owner.version},"
         f" open for {length(now.up_seconds)}",
-        "in memory": f"{now.active:,} workflows, {now.idle:,} of them only wait",
+        "in memory": f"{several(now.active, 'workflow')}, {now.idle:,} of them only wait",
         "tasks": f"{now.running_tasks:,} run now, {now.attempts:,} attempts begun",
         "commits": f"{storage.commits:,}{last}; {storage.queued:,} writes wait",
         "storage": storage.unavailable,

@@ -18,7 +18,7 @@ from .destination import check_destination, open_destination, writable
 from .exits import Exit
 from .filters import filter_options
 from .ids import complete
-from .output import as_line, print_json, tell
+from .output import as_line, print_json, several, tell
 from .progress import Progress, telling_progress
 
 __all__ = ["COMMANDS", "telling_exported"]
@@ -101,7 +101,7 @@ def telling_exported(progress: Progress) -> Callable[[int], None]:
 
     def tell(workflows: int) -> None:
         if workflows % OFTEN == 0:
-            progress.tell(f"exported {workflows:,} workflows")
+            progress.tell(f"exported {several(workflows, 'workflow')}")
 
     return tell
 

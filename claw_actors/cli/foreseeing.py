@@ -103,18 +103,17 @@ def _row(planned: PlannedRecovery) -> tuple[object, ...]:
 
 def _sum_up(plan: RecoveryPlan) -> str:
     report = plan.report
-    parts = (
-        (len(report.recovered), "come back"),
-        (len(plan.of(RecoveryVerdict.ALONE)), "of them alone"),
-        (len(plan.of(RecoveryVerdict.LATER, RecoveryVerdict.IN_TURN)), "later"),
-        (plan.waiting, "only wait"),
-        (len(report.quarantined), "go to quarantine"),
-        (len(report.unknown), "of unknown workflows"),
-        (len(report.damaged), "damaged"),
-    )
-    return ", ".join(f"{number:,} {what}" for number, what in parts if number) or (
-        "nothing is unfinished"
-    )
+    parts = {
+        "to come back": len(report.recovered),
+        "of them alone": len(plan.of(RecoveryVerdict.ALONE)),
+        "later": len(plan.of(RecoveryVerdict.LATER, RecoveryVerdict.IN_TURN)),
+        "only waiting": plan.waiting,
+        "to quarantine": len(report.quarantined),
+        "of unknown workflows": len(report.unknown),
+        "damaged": len(report.damaged),
+    }
+    told = [f"{number:,} {what}" for what, number in parts.items() if number]
+    return ", ".join(told) or "there is nothing to recover"
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (recover_report,)

@@ -21,6 +21,7 @@ __all__ = [
     "print_json",
     "print_table",
     "printable",
+    "several",
     "tell",
     "utc",
 ]
@@ -58,6 +59,11 @@ def printable(value: object) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def several(count: int, noun: str) -> str:
+    """Return a number of things, such as "1 workflow" or "2,000 workflows"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def utc(seconds: float | None) -> str:

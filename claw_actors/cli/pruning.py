@@ -11,7 +11,7 @@ import click
 from .. import PruneReport
 from .acting import acts
 from .desk import Desk
-from .output import print_json
+from .output import print_json, several
 from .progress import Progress, telling_progress
 
 __all__ = ["COMMANDS", "telling_pruned"]
@@ -104,9 +104,11 @@ def telling_pruned(
 
 def _show(report: PruneReport) -> None:
     if report.dry_run:
-        click.echo(f"{report.pruned:,} workflows would be pruned, with their children")
+        click.echo(f"{several(report.pruned, 'workflow')} would be pruned, with their children")
     else:
-        click.echo(f"{report.pruned:,} workflows pruned, {report.bytes_freed:,} bytes freed")
+        click.echo(
+            f"{several(report.pruned, 'workflow')} pruned, {report.bytes_freed:,} bytes freed"
+        )
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (prune,)

@@ -74,7 +74,7 @@ def test_a_person_reads_what_would_come_back_and_why(claw, unfinished):
     [crashed] = [line for line in lines if line.startswith("crashed")]
     assert "comes back later" in crashed
     assert "it has crashed; due 20" in crashed
-    assert done.stderr.splitlines()[-1].endswith("only wait")
+    assert done.stderr.splitlines()[-1].endswith("only waiting")
 
 
 def test_a_program_reads_a_line_for_each(claw_json, unfinished):
@@ -127,4 +127,4 @@ def test_nothing_unfinished_is_a_word(claw, place):
     assert done.stdout.splitlines() == [
         "the last owner closed it, so this recovery counts against nobody"
     ]
-    assert done.stderr.splitlines() == ["nothing is unfinished"]
+    assert done.stderr.splitlines() == ["there is nothing to recover"]

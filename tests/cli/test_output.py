@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from claw_actors.cli.output import print_fields, print_table, printable, utc
+from claw_actors.cli.output import print_fields, print_table, printable, several, utc
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,11 @@ def test_fields_without_a_value_are_left_out(capsys):
     assert capsys.readouterr().out == 'a          1\nlong name  "x"\n'
     print_fields({})
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (2_000, "2,000 rows")]
+)
+def test_one_thing_is_one_thing(count, told):
+    """All other numbers are several."""
+    assert several(count, "row") == told

@@ -29,9 +29,7 @@ def test_status_and_name_narrow_it(claw, claw_json):
     )
     lines = claw_json("prune", "--keep", "0", "--status", "failed", "--dry-run")
     assert [line["id"] for line in lines[:-1]] == ["failed"]
-    assert claw("prune", "--keep", "0", "--status", "failed").stdout.startswith(
-        "1 workflows pruned"
-    )
+    assert claw("prune", "--keep", "0", "--status", "failed").stdout.startswith("1 workflow pruned")
 
 
 @pytest.mark.parametrize(
