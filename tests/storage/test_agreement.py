@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from claw_actors._core.journal import Entry, EntryKind, EntryStatus, OpenTask, message
-from claw_actors._core.lifecycle import Event, Status
+from claw_actors._core.lifecycle import TERMINAL, Event, Status
 from claw_actors.errors import ClawError, NotFoundError
 from claw_actors.storage.memory import MemoryStorage
 from claw_actors.storage.model import WorkflowFilter
@@ -71,6 +71,7 @@ ids = st.sampled_from(IDS)
 times = st.sampled_from(TIMES)
 maybe_times = st.none() | times
 statuses = st.sampled_from(Status)
+terminal = st.sampled_from(sorted(TERMINAL))
 texts = st.none() | st.sampled_from(("", "why", "Ünïcødé"))
 payloads = st.none() | st.sampled_from((b"", b"1", b"\x00\xff"))
 labels = st.sampled_from(({}, {"k": "v"}, {"k": "V", "K": "v"}, {"k": "", "j": "v"}))
@@ -109,6 +110,11 @@ rows = st.builds(
     parent_op=st.sampled_from((None, "k/x", "j/x")),
     on_close=st.sampled_from(("wait", "wait", "abandon")),
     metadata=labels,
+)
+starts = st.builds(
+    lambda value, digest: attrs.evolve(a_start(value), digest=digest),
+    payloads,
+    st.sampled_from((None, b"1", b"2")),
 )
 outcomes = st.builds(
     Entry,
@@ -220,7 +226,7 @@ def mostly(draw, right, wrong):
 
 @st.composite
 def creates(draw, known):
-    row, start = draw(rows), a_start(draw(payloads))
+    row, start = draw(rows), draw(starts)
     return Create(row, (start, *some_entries(draw, 2, known.fresh, 2)))
 
 
@@ -352,18 +358,45 @@ def steers(draw, known):
     return Steer(draw(known.ids), event, entry, draw(texts))
 
 
-@st.composite
-def prunes(draw, known):
-    """Draw a pruning of some; its limit as that of a deletion."""
-    targets = draw(st.lists(known.targets, min_size=1, max_size=4))
-    before, at = draw(st.sampled_from((1.0, 1.75, 3.0, 2e9))), draw(times)
-    limit = draw(st.sampled_from((MAX_GROUP, MAX_GROUP + 1, 5_000)))
-    return Prune(tuple(pk for pk, *_ in targets), before, at, limit)
-
-
 # All of them: which of those that were pruned at once are forgotten first is a backend's choice.
 forgets = st.builds(Forget, times)
 gifts = st.builds(GiveBack, st.integers(1, 9))
+
+
+@st.composite
+def prunings(draw, known):
+    """Draw ends of some, a pruning of several, and what comes too late for those that went."""
+    there = [one.row for one in known.loaded]
+    chosen = (
+        draw(st.lists(st.sampled_from(there), min_size=1, unique_by=lambda row: row.pk))
+        if there
+        else []
+    )
+    ends = [
+        SaveWorkflow(
+            row.id,
+            row.revision,
+            RowChange(status=draw(terminal), completed_at=draw(maybe_times)),
+            some_entries(draw, 0, known.fresh, 1),
+        )
+        for row in draw(st.permutations(chosen))
+    ]
+    pks = tuple(row.pk for row in chosen)
+    before = draw(st.sampled_from((2e9, 2e9, 2e9, *TIMES[1:])))
+    prune = Prune(
+        pks, before, draw(times), draw(st.sampled_from((MAX_GROUP, MAX_GROUP + 1, 5_000)))
+    )
+    late = [
+        Advance(row.pk, row.id, row.life, (an_entry(draw, 0, known.fresh),))
+        for row in chosen
+        if draw(st.booleans())
+    ]
+    again = [
+        Create(attrs.evolve(draw(rows), id=row.id), (draw(starts),), again=draw(st.booleans()))
+        for row in chosen
+        if draw(st.booleans())
+    ]
+    return [*ends, prune, *late, *(draw(st.lists(forgets, max_size=1))), *again]
 
 
 def operations(known):
@@ -384,8 +417,6 @@ def operations(known):
         steers(known),
         next_runs(known),
         trims(known),
-        prunes(known),
-        forgets,
         gifts,
         parts,
         atomic,
@@ -490,20 +521,27 @@ class Agreement(RuleBasedStateMachine):
         for _ in range(2):  # writing is what matters: twice as often as reopening, and cheaper
             drawn = data.draw(st.lists(operations(self.known()), min_size=1, max_size=MAX_GROUP))
             # At once: in how many pieces a deletion goes depends on what is left of earlier runs.
-            group = [
-                part
-                for one in drawn
-                for part in ((one, Trim(one.pk)) if getattr(one, "continued", ()) else (one,))
-            ]
-            expected = self.memory.commit(group)
-            found = self.other.commit(group)
-            assert [comparable(one) for one in found] == [comparable(one) for one in expected]
-            self.gone += deletions(expected)
+            self.commit_both(
+                [
+                    part
+                    for one in drawn
+                    for part in ((one, Trim(one.pk)) if getattr(one, "continued", ()) else (one,))
+                ]
+            )
+
+    @rule(data=st.data())
+    def prune(self, data):
+        self.commit_both(data.draw(prunings(self.known())))
+
+    def commit_both(self, group):
+        expected = self.memory.commit(group)
+        found = self.other.commit(group)
+        assert [comparable(one) for one in found] == [comparable(one) for one in expected]
+        self.gone += deletions(expected)
 
     @rule(query=filters, after_pk=st.integers(0, 5), at=times, limit=st.integers(1, 3))
     def read_pages(self, query, after_pk, at, limit):
         assert self.other.list_workflows(query) == self.memory.list_workflows(query)
-        assert all_ended(self.other, limit) == all_ended(self.memory, limit)
         assert self.other.count_workflows() == self.memory.count_workflows()
         assert self.other.list_wake_times((at, after_pk), limit) == (
             self.memory.list_wake_times((at, after_pk), limit)
@@ -537,6 +575,10 @@ class Agreement(RuleBasedStateMachine):
                 assert self.other.get_value(item.row.id, key) == (
                     self.memory.get_value(item.row.id, key)
                 )
+
+    @invariant()
+    def what_has_ended_is_equal(self):
+        assert all_ended(self.other, 2) == all_ended(self.memory, 2)
 
     @invariant()
     def what_is_gone_is_remembered_alike(self):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from ...errors import NotFoundError
 from ..operations import Delete, Deleted
 from . import statements
+from .remembered import missing
 from .rows import WORKFLOW_COLUMNS, Values, seal
 
 __all__ = ["bury", "delete_pieces", "delete_step", "list_tombstones"]
@@ -18,7 +18,7 @@ _PARENT = WORKFLOW_COLUMNS.index("parent")
 _METADATA = WORKFLOW_COLUMNS.index("metadata")
 
 
-def delete_step(connection: sqlite3.Connection, operation: Delete) -> Deleted:
+def delete_step(connection: sqlite3.Connection, where: str, operation: Delete) -> Deleted:
     """Do one step of a deletion.
 
     Children are not touched: keys are never reused, so a parent that is gone reads as none.
@@ -28,7 +28,7 @@ def delete_step(connection: sqlite3.Connection, operation: Delete) -> Deleted:
     """
     pk = operation.pk
     if pk == 0:
-        pk = _entomb(connection, operation.id)
+        pk = _entomb(connection, where, operation.id)
     else:
         row = connection.execute(statements.SELECT_RAW_BY_PK, (pk,)).fetchone()
         if row is None:
@@ -58,12 +58,12 @@ def delete_pieces(connection: sqlite3.Connection, pk: int, limit: int) -> tuple[
     return deleted, True
 
 
-def _entomb(connection: sqlite3.Connection, id: str) -> int:
+def _entomb(connection: sqlite3.Connection, where: str, id: str) -> int:
     """Make the workflow with this id invisible; return its key."""
     # Raw: one whose row is damaged can be deleted, too.
     row: Values | None = connection.execute(statements.SELECT_RAW_BY_ID, (id,)).fetchone()
     if row is None:
-        raise NotFoundError("workflow", id)
+        raise missing(connection, where, id)
     return bury(connection, row)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from ..._core.journal import Entry, EntryKind, OpenTask, effective
-from ...errors import NotFoundError, StorageCorruptError
+from ...errors import StorageCorruptError
 from ..model import WorkflowCounts, WorkflowFilter
 from ..pruning import EndedPage
 from ..records import (
@@ -31,7 +31,7 @@ from .counting import count_workflows
 from .ended import list_ended
 from .faults import corrupt, read_failed
 from .pool import ReaderPool
-from .remembered import find_remembered
+from .remembered import missing
 from .rows import ENTRY_COLUMNS, Values, read_entry, read_task, read_workflow
 
 __all__ = ["Reader"]
@@ -219,10 +219,7 @@ class Reader:
     def _find(self, connection: sqlite3.Connection, id: str) -> WorkflowRow:
         found = _all(connection, statements.SELECT_WORKFLOW_BY_ID, (id,))
         if not found:
-            remembered = find_remembered(connection, id, self._where)
-            raise NotFoundError(
-                "workflow", id, None if remembered is None else remembered.pruned_at
-            )
+            raise missing(connection, self._where, id)
         return read_workflow(found[0], self._where).row
 
     def _entries(self, found: Sequence[Values], id: str) -> list[Entry]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from ..._core.lifecycle import Status
+from ...errors import NotFoundError
 from ..pruning import Forget, Forgotten, Remembered, ended_at
 from .many import OF_THESE, these
 from .rows import Stored, Values, damaged, fit, seal, seconds
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-__all__ = ["PRUNED_COLUMNS", "find_remembered", "forget", "read_remembered", "remember"]
+__all__ = ["PRUNED_COLUMNS", "find_remembered", "forget", "missing", "read_remembered", "remember"]
 
 PRUNED_COLUMNS: Final = ("id", "name", "status", "digest", "ended_at", "pruned_at", "crc")
 _TYPES: Final = (str, str, str, bytes, float, float)
@@ -58,6 +59,12 @@ def find_remembered(connection: sqlite3.Connection, id: str, where: str) -> Reme
     # A cursor that is left open in the traceback of an error would hold on to its snapshot.
     found = connection.execute(_SELECT, (id,)).fetchall()
     return read_remembered(found[0], id, where) if found else None
+
+
+def missing(connection: sqlite3.Connection, where: str, id: str) -> NotFoundError:
+    """Make the error for an id that no workflow has; it says so if one had it and was pruned."""
+    remembered = find_remembered(connection, id, where)
+    return NotFoundError("workflow", id, None if remembered is None else remembered.pruned_at)
 
 
 def read_remembered(values: Values, id: str, where: str) -> Remembered:

@@ -62,7 +62,7 @@ from .deletion import delete_step
 from .family import Family
 from .journal import Head, Journal
 from .pruning import give_back, prune
-from .remembered import find_remembered, forget
+from .remembered import find_remembered, forget, missing
 from .rows import Stored, Values, read_entry, task_values, workflow_values
 from .workflows import WorkflowTable
 
@@ -190,7 +190,7 @@ class Transaction:
         if row.parent is not None:
             parent_pk = self._workflows.find_pk(row.parent)
             if parent_pk is None:
-                raise NotFoundError("workflow", row.parent)
+                raise missing(self._connection, self._where, row.parent)
         if remembered is not None:
             self._connection.execute(statements.FORGET_ONE, (row.id,))
         pk = self._workflows.insert(row, parent_pk)
@@ -420,7 +420,7 @@ class Transaction:
 
     def _delete(self, operation: Delete) -> Deleted:
         self._journal.flush()
-        deleted = delete_step(self._connection, operation)
+        deleted = delete_step(self._connection, self._where, operation)
         self._journal.forget(deleted.pk)
         return deleted
 

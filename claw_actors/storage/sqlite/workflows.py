@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ..._core.lifecycle import Status
-from ...errors import NotFoundError
 from ..records import RowChange, WorkflowRow
 from . import statements
-from .remembered import find_remembered
+from .remembered import missing
 from .rows import WORKFLOW_COLUMNS, Stored, read_workflow, workflow_values
 
 __all__ = ["WorkflowTable"]
@@ -40,7 +39,7 @@ class WorkflowTable:
         """
         values = self._connection.execute(statements.SELECT_WORKFLOW_BY_ID, (id,)).fetchone()
         if values is None:
-            raise self._missing(id)
+            raise missing(self._connection, self._where, id)
         return read_workflow(values, self._where)
 
     def get(self, pk: int) -> Stored | None:
@@ -60,13 +59,9 @@ class WorkflowTable:
         """
         found = self._connection.execute(statements.SELECT_REVISION, (id,)).fetchone()
         if found is None:
-            raise self._missing(id)
+            raise missing(self._connection, self._where, id)
         pk, revision = found
         return pk, revision
-
-    def _missing(self, id: str) -> NotFoundError:
-        remembered = find_remembered(self._connection, id, self._where)
-        return NotFoundError("workflow", id, None if remembered is None else remembered.pruned_at)
 
     def find_pk(self, id: str) -> int | None:
         """Return the key of an id."""

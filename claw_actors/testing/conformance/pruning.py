@@ -134,7 +134,9 @@ def who_asks_for_a_pruned_one_is_told(backend: Backend) -> None:
     _prune(backend, _ended(backend))
     assert raised(NotFoundError, lambda: backend.get_workflow("one")).pruned_at == 20.0
     assert refused(backend, Send("one", a_cancel()), NotFoundError).pruned_at == 20.0
-    assert refused(backend, Delete("one"), NotFoundError).kind == "workflow"
+    assert refused(backend, Delete("one"), NotFoundError).pruned_at == 20.0
+    orphan = Create(a_row("orphan", parent="one"), (a_start(),))
+    assert refused(backend, orphan, NotFoundError).pruned_at == 20.0
     create(backend, "two")
     do(backend, Delete("two"), Deleted)
     assert raised(NotFoundError, lambda: backend.get_workflow("two")).pruned_at is None
