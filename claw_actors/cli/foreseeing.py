@@ -10,7 +10,7 @@ import click
 from .. import Client, PlannedRecovery, RecoveryPlan, RecoveryVerdict
 from .desk import Desk, answer_option, place_options, settings, sqlite_path
 from .exits import Exit
-from .output import print_json, print_table, tell, utc
+from .output import print_json, print_table, printable, tell, utc
 from .targets import find_workflows
 
 __all__ = ["COMMANDS"]
@@ -77,7 +77,7 @@ def _print_records(plan: RecoveryPlan) -> None:
 
 def _show(plan: RecoveryPlan) -> None:
     if plan.owner is not None:
-        click.echo(f"owned by {plan.owner}; if it were killed now:")
+        click.echo(f"owned by {printable(plan.owner)}; if it were killed now:")
     elif plan.clean:
         click.echo("the last owner closed it, so this recovery counts against nobody")
     else:

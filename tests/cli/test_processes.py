@@ -136,10 +136,12 @@ def test_run_recovers_obeys_other_processes_and_stops_on_a_signal(claw, place, n
         assert owner.stdout.readline() == "recovered 1: paused\n"
         claw("send", "waiting", "approval", "true")
         claw("watch", "waiting", "--timeout", "60")
-        with running("app:workflows") as second:
+        with running("app:workflows", "--log-json") as second:
             code, out, err = end(second)
         assert (code, out) == (1, "")
-        assert err.splitlines()[-1].startswith(f"claw: {place} is owned by pid {owner.pid} on ")
+        [failed] = map(json.loads, err.splitlines())
+        assert (failed["level"], failed["logger"]) == ("ERROR", "claw_actors.cli")
+        assert failed["message"].startswith(f"{place} is owned by pid {owner.pid} on ")
         assert claw("value", "paused").stdout == "asked  true\n"
         assert json.loads(claw("show", "waiting", "--json").stdout)["result"] is True
         pruned = claw("prune", "--older-than", "0s", "--name", "approve", "--json").stdout

@@ -417,6 +417,15 @@ async def test_a_stop_that_is_for_good_is_told_whatever_is_opened_again():
     )
 
 
+async def test_what_is_no_stop_is_not_told(told):
+    """As where a part of the runtime has crashed, and is started again."""
+    stops = Stops()
+    with stops.told():
+        stops.came_too_late(1, "a")
+    assert stops.report is None
+    assert told() == []
+
+
 async def test_a_stop_asked_for_while_storage_is_closed_is_one_stop(open_claw_runtime):
     """It begins with the failure: since then nobody has been at work."""
     storage = Failing()
