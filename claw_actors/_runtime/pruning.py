@@ -23,6 +23,7 @@ from ..storage.pruning import Forget, Forgotten, GiveBack, GivenBack, Prune, Pru
 
 if TYPE_CHECKING:
     from ..storage.actor import StorageActor
+    from ..storage.operations import Answer, Housekeeping
     from ..storage.reading import ReadSource
     from .lifecycle import Memory
 
@@ -52,6 +53,9 @@ PIECE: Final = 2_000
 
 PAGES: Final = 100
 """How many pages one commit gives back."""
+
+ALONE_BUDGET_S: Final = 0.05
+"""The same where there are no others."""
 
 IDS: Final = 250
 """How many ids one commit forgets."""
@@ -198,12 +202,15 @@ class Pruner:
             actor: what writes.
             memory: who is in memory.
             wall: the wall clock, POSIX seconds.
-            gentle: whether others write, too, and get at least half of the time.
+            gentle: whether others may write, too; those who do get at least half of the time.
         """
         self._actor = actor
         self._memory = memory
         self._wall = wall
         self._gentle = gentle
+        self._budget_s = BUDGET_S if gentle else ALONE_BUDGET_S
+        # How many operations were its own, and how many not, up to its last pause.
+        self._own = self._others = 0
         # How many families the next commit takes. It is what was learned, also from step to step.
         self._families = FAMILIES[0]
 
@@ -240,14 +247,14 @@ class Pruner:
         count = IDS
         while count == IDS:
             began = trio.current_time()
-            count = cast("Forgotten", await self._actor.submit(Forget(pruned_before, IDS))).count
+            count = cast("Forgotten", await self._submit(Forget(pruned_before, IDS))).count
             await self._rest(began)
 
     async def _prune(self, operation: Prune) -> Pruned:
         began = trio.current_time()
-        pruned = cast("Pruned", await self._actor.submit(operation))
+        pruned = cast("Pruned", await self._submit(operation))
         taken, took_s = len(operation.pks) - len(pruned.left), trio.current_time() - began
-        self._families = next_size(taken, took_s, BUDGET_S, FAMILIES)
+        self._families = next_size(taken, took_s, self._budget_s, FAMILIES)
         # They are gone for everyone now; a cancellation must not pretend otherwise.
         with trio.CancelScope(shield=True):
             for id in pruned.ids:
@@ -263,14 +270,14 @@ class Pruner:
         done = False
         while not done:
             began = trio.current_time()
-            done = cast("Deleted", await self._actor.submit(Delete("", pk, PIECE))).done
+            done = cast("Deleted", await self._submit(Delete("", pk, PIECE))).done
             await self._rest(began)
 
     async def _give_back(self) -> Stepped:
         freed, until = 0, trio.current_time() + GIVING_S
         while True:
             began = trio.current_time()
-            given = cast("GivenBack", await self._actor.submit(GiveBack(PAGES)))
+            given = cast("GivenBack", await self._submit(GiveBack(PAGES)))
             freed += given.bytes
             if given.done:
                 return Stepped((), freed, None)
@@ -278,10 +285,19 @@ class Pruner:
             if trio.current_time() >= until:
                 return Stepped((), freed, Place(0))
 
+    async def _submit(self, operation: Housekeeping | Delete) -> Answer | tuple[Answer, ...]:
+        answer = await self._actor.submit(operation)
+        self._own += 1
+        return answer
+
     async def _rest(self, began: float) -> None:
-        """Let others write for as long as a commit has taken."""
-        if self._gentle:
-            await trio.sleep(max(SHORTEST_PAUSE_S, trio.current_time() - began))
+        """Let others write for as long as a commit has taken, if there are any who write."""
+        if not self._gentle:
+            return
+        others = self._actor.statistics().operations - self._own
+        idle, self._others = others == self._others, others
+        took_s = 0.0 if idle else trio.current_time() - began
+        await trio.sleep(max(SHORTEST_PAUSE_S, took_s))
 
 
 async def would_go(source: ReadSource, rule: Rule, place: Place) -> Stepped:

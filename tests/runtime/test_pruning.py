@@ -365,3 +365,32 @@ async def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path, m
                 await runtime.start(short, 7, id="a")
         report = await examine(one)
         assert (report.schema_version, report.damage) == (2, ())
+
+
+async def test_it_pauses_for_those_who_write(
+    open_claw_runtime, storage, monkeypatch, autojump_clock
+):
+    """As long as a commit has taken; where nobody writes, hardly at all."""
+    monkeypatch.setattr(pruning, "FAMILIES", (1, 1))
+    pauses: list[float] = []
+    sleep, commit = trio.sleep, storage.commit
+
+    async def noted_sleep(seconds):
+        pauses.append(seconds)
+        await sleep(seconds)
+
+    def slow_commit(group):
+        autojump_clock.jump(2.0)
+        return commit(group)
+
+    async with open_claw_runtime(storage, workflows=ALL) as runtime:
+        await start_all(runtime, *"abcde")
+        monkeypatch.setattr(storage, "commit", slow_commit)
+        with monkeypatch.context() as patch:
+            patch.setattr(pruning.trio, "sleep", noted_sleep)
+            await runtime.prune(keep=3)
+            # Others have written before the first one.
+            assert pauses == [2.0, pruning.SHORTEST_PAUSE_S]
+            await start_all(runtime, "f")
+            await runtime.prune(keep=3)
+            assert pauses[-1] == 2.0
