@@ -103,14 +103,20 @@ class Writers:
     started: list[str] = attrs.field(factory=list)
     appended: dict[str, int] = attrs.field(factory=dict)
 
-    def took(self, began: float) -> None:
-        """Take note of a write that began then."""
-        (self.beside if self.pruning else self.alone).append(time.perf_counter() - began)
+    def began(self) -> tuple[float, bool]:
+        """Tell what is needed to take note of a write that begins now."""
+        return time.perf_counter(), self.pruning
+
+    def took(self, began: tuple[float, bool]) -> None:
+        """Take note of a write; it met a pruning that was there when it began, or ended."""
+        at, beside = began
+        times = self.beside if beside or self.pruning else self.alone
+        times.append(time.perf_counter() - at)
 
     async def start(self, name: str) -> None:
         """Start workflows, and see each to its end."""
         for number in count():
-            began, id = time.perf_counter(), f"{name}-{number}"
+            began, id = self.began(), f"{name}-{number}"
             handle = await self.runtime.start(brief, number, id=id)
             self.took(began)
             self.started.append(id)
@@ -121,7 +127,7 @@ class Writers:
         """Save tasks of one workflow."""
         await self.runtime.storage.create_workflow(WorkflowState(id=id, name="long"))
         for number in count():
-            began = time.perf_counter()
+            began = self.began()
             done = TaskState(
                 id=f"t-{number}", name="t", status=TaskStatus.COMPLETED, result="x" * 200
             )
