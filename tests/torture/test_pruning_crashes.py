@@ -36,7 +36,7 @@ from .witness import Pen, What, count_lines, read_notes
 
 pytestmark = pytest.mark.slow
 
-FAMILIES, LONG_FAMILIES = 120, 1_200
+FAMILIES, LONG_FAMILIES = 120, 360
 CHILDREN = 2
 STEPS = 3
 LONG_EVERY, LONG_STEPS = 4, 60
@@ -46,7 +46,7 @@ AT_A_TIME = 3
 WINDOW = 30
 KEPT = 20
 WRITERS = 3
-KILLS, LONG_KILLS = 12, 100
+KILLS, LONG_KILLS = 12, 40
 LATEST_KILL_S = 0.15
 HANG_S = 60.0
 SEED = 20_261_129
