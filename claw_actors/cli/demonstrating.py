@@ -119,7 +119,12 @@ def _perform(directory: Path) -> bool:
     click.echo(
         f"it brewed {', '.join(f'cup {cup}' for cup in again)}, and served {len(served)} cups"
     )
-    broken = find_broken(_cups(directory), recorded)
+    return judge(_cups(directory), recorded)
+
+
+def judge(brewed: Sequence[int], recorded: int) -> bool:
+    """Say whether the promises were kept, and return it; see :func:`find_broken`."""
+    broken = find_broken(brewed, recorded)
     for what in broken:
         click.echo(f"BROKEN  {what}")
     if not broken:

@@ -7,19 +7,27 @@ import sys
 import pytest
 
 from claw_actors.cli import demonstrating
-from claw_actors.cli.demonstrating import find_broken
+from claw_actors.cli.demonstrating import find_broken, judge
+
+OK = "ok      every cup was brewed, and none again whose task was recorded\n"
 
 
-def test_what_is_killed_goes_on(claw, process, tmp_path):
-    """With real processes, and a database that may be looked at afterwards."""
-    kept = tmp_path / "kept"
-    code, out, err = process("demo", "--keep", str(kept))
+def test_what_is_killed_goes_on(process):
+    """With real processes, in a directory that is gone afterwards."""
+    code, out, err = process("demo")
     assert code == 0, err
+    assert out.endswith(OK)
+
+
+def test_the_database_may_be_looked_at_afterwards(claw, tmp_path):
+    """Where it was asked to leave it."""
+    kept = tmp_path / "kept"
+    out = claw("demo", "--keep", kept).stdout
     assert f"look around: claw export breakfast --format timeline --db {kept}/demo.db" in out
-    assert "ok      every cup was brewed, and none again whose task was recorded\n" in out
+    assert OK in out
     brewed = [int(line) for line in (kept / "cups.log").read_text().splitlines()]
     assert sorted(set(brewed)) == [1, 2, 3, 4, 5, 6]
-    assert "is not empty" in claw("demo", "--keep", str(kept), code=2).stderr
+    assert "is not empty" in claw("demo", "--keep", kept, code=2).stderr
 
 
 def test_a_program_that_ends_is_told_of(claw, monkeypatch):
@@ -36,10 +44,16 @@ def test_a_program_that_hangs_is_given_up(claw, monkeypatch):
     assert "there were no 3 cups within 0.1 s" in claw("demo", code=1).stderr
 
 
-def test_a_broken_promise_is_shown(claw, monkeypatch):
+def test_a_broken_promise_is_shown(capsys):
     """Whatever the program says of itself."""
-    monkeypatch.setattr(demonstrating, "find_broken", lambda *_: ["cup 1 was brewed 3 times"])
-    assert "BROKEN  cup 1 was brewed 3 times\n" in claw("demo", code=1).stdout
+    assert not judge([1, 1, 2, 3, 4, 5, 6], 1)
+    assert capsys.readouterr().out == "BROKEN  cup 1 was brewed 2 times\n"
+
+
+def test_a_broken_promise_is_a_failure(claw, monkeypatch):
+    """For scripts, too."""
+    monkeypatch.setattr(demonstrating, "_perform", lambda directory: False)
+    claw("demo", code=1)
 
 
 @pytest.mark.parametrize(

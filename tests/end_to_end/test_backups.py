@@ -22,7 +22,7 @@ def ids(site, *arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("rounds", "before"), [(3, 100), pytest.param(5, 2_000, marks=pytest.mark.slow)]
+    ("rounds", "before"), [(3, 100), pytest.param(4, 1_000, marks=pytest.mark.slow)]
 )
 def test_a_backup_under_full_load_has_all_that_was_acknowledged_before(site, rounds, before):
     """Whole, while it is written to; and restored to another place, all of its workflows go on."""

@@ -38,6 +38,7 @@ def claims(checks) -> list[str]:
 # -- a whole run ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_answer_that_comes_while_the_agent_is_dead_is_carried_out_once(tmp_path):
     """What was approved is gone, what was rejected stays, and silence means no."""
     command = [sys.executable, "-W", "error", str(EXAMPLES / "agent_approval.py"), "--seed", "3"]

@@ -43,6 +43,7 @@ def claims(checks) -> list[str]:
 # -- a whole run ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_saga_that_is_killed_halfway_undone_loses_neither_coin_nor_item(tmp_path):
     """Five kills, two of them in a rollback; every order is shipped and paid, or undone."""
     command = [sys.executable, "-W", "error", str(EXAMPLES / "order_saga.py"), "--seed", "5"]

@@ -281,7 +281,7 @@ async def ended_and_pruned(runtime: Runtime) -> object:
     return "pruned"
 
 
-@pytest.mark.parametrize("piece", [1, 2_000])
+@pytest.mark.parametrize("piece", [1, pytest.param(2_000, marks=pytest.mark.slow)])
 def test_a_crash_anywhere_leaves_nothing_half_pruned(monkeypatch, piece):
     """Before, inside and after every commit: it is there, or its id is remembered."""
     monkeypatch.setattr(pruning, "PIECE", piece)

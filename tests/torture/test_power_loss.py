@@ -69,7 +69,7 @@ def recorded(image: Image, directory: Path, *, accept_loss: bool) -> int | None:
         with closing(sqlite3.connect(place, isolation_level=None)) as connection:
             if not connection.execute("SELECT * FROM sqlite_schema").fetchall():
                 return 0
-            found = examine(connection, str(place)).findings
+            found = examine(connection, str(place)).damage
         storage.open()
     except (sqlite3.Error, ClawError):
         return None

@@ -71,7 +71,7 @@ def test_a_replay_of_hundreds_of_programs_does_what_the_first_run_did(
     closes, passive, is_long, tell
 ):
     """Every kind of entry, of ending and of operation occurs."""
-    tally = explored(10_000, 2_000 if is_long else 60, closes=closes, passive=passive)
+    tally = explored(10_000, 2_000 if is_long else 45, closes=closes, passive=passive)
     counts = tally.counts
     tell(f"{dict(sorted(counts.items()))}")
     assert tally.problems == []
@@ -94,7 +94,7 @@ def test_any_program_is_rolled_back(closes):
 def test_hundreds_of_programs_are_rolled_back(is_long):
     """The same, with more of them."""
     tally = Tally()
-    for seed in range(20_000, 20_000 + (2_000 if is_long else 60)):
+    for seed in range(20_000, 20_000 + (2_000 if is_long else 45)):
         explore_program(seed, tally, closes=0.2, undoing=True)
     assert tally.problems == []
 

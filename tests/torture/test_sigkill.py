@@ -26,7 +26,7 @@ from .workload import FAILED, WORKFLOWS, ids_of, plan_of, text
 pytestmark = pytest.mark.slow
 
 KILLS = 200
-SHORT_KILLS = 100
+SHORT_KILLS = 80
 LONG_ROUNDS = 25
 LAST_LIFE_S = 60.0
 OPEN_S = 30.0

@@ -57,6 +57,8 @@ def read_notes(path: Path, offset: int = 0) -> tuple[list[Note], int]:
     with path.open("rb") as file:
         file.seek(offset)
         data = file.read()
+    # A line that is just being written may be seen in part.
+    data = data[: data.rfind(b"\n") + 1]
     notes = []
     for line in data.decode().splitlines():
         process, what, workflow, op, attempt, text = line.split("\t")
