@@ -131,13 +131,12 @@ def test_the_deed_is_what_was_foreseen(stored, clean, wave, room, limit):
         foreseen = plan(path, config)
         assert foreseen == plan(path, config), "to look changes nothing"
         assert (foreseen.owner, foreseen.clean) == (None, clean)
-        done = recover(path, config)
-        assert foreseen.report == attrs.evolve(done, damaged=tuple(sorted(done.damaged, key=_kind)))
+        assert _comparable(foreseen.report) == _comparable(recover(path, config))
 
 
-def _kind(where: str) -> bool:
-    """Rows that cannot be read are found before journals that cannot."""
-    return "claw_journal" in where
+def _comparable(report: RecoveryReport) -> RecoveryReport:
+    """Damage is told in the order in which it is met, which is no promise."""
+    return attrs.evolve(report, damaged=tuple(sorted(report.damaged)))
 
 
 def test_each_verdict_has_its_reason_and_its_steps(tmp_path):
