@@ -7,16 +7,16 @@ cannot differ.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .lifecycle import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RecoveryVerdict", "Triage", "decide_recovery", "quarantine_reason"]
+__all__ = ["SUSPECT_AFTER", "RecoveryVerdict", "Triage", "decide_recovery", "quarantine_reason"]
 
-SUSPECT_AFTER = 1
+SUSPECT_AFTER: Final = 1
 """Recoveries without progress after which an instance is recovered alone."""
 
 

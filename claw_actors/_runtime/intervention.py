@@ -193,7 +193,8 @@ class Intervention(Correspondence):
         were not abandoned go with their parent, and stay as long as it does (but for those of an
         earlier run of it): if one of a family has not ended, or not long enough ago, all stay.
 
-        It goes on in small commits, with pauses, so that what runs is not slowed.
+        It goes on in small commits, with pauses where others write, so that these get at least
+        half of the time.
 
         Args:
             older_than: seconds since they ended; 0 means all that have.

@@ -16,7 +16,7 @@ import functools
 import logging
 import math
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, assert_never, cast
 
 import attrs
 import trio
@@ -167,8 +167,12 @@ class Recovery:
                     self._delay(row, tally)
                 case RecoveryVerdict.UNKNOWN:
                     self._leave(row, tally)
-                case _:  # it fell due meanwhile: a timer brings it back, when it is its turn
-                    assert verdict is RecoveryVerdict.IN_TURN, verdict
+                case RecoveryVerdict.IN_TURN | RecoveryVerdict.DAMAGED:
+                    # The first fell due meanwhile: a timer brings it back, when it is its turn. Of
+                    # the second there is no row.
+                    continue
+                case _:
+                    assert_never(verdict)
         return suspects, others
 
     def _is_ours(self, row: WorkflowRow) -> bool:

@@ -13,7 +13,6 @@ import attrs
 from .._core.lifecycle import Status
 from .._core.triage import RecoveryVerdict, Triage, quarantine_reason
 from ..errors import StorageCorruptError
-from ..storage.model import WorkflowFilter
 from .recovery_report import RecoveryReport
 from .survey import survey
 
@@ -45,7 +44,8 @@ class PlannedRecovery:
         due_at: for ``LATER``, when its respawn is due, in POSIX seconds.
         entries: how many steps its journal has, which do not run again; ``None`` where its journal
             would not be read.
-        open_tasks: ids of the tasks that had failed and are to be tried again.
+        open_tasks: ids of the tasks that are noted as begun and not ended: those between two
+            attempts, and long ones. Short ones may be under way without a note.
     """
 
     id: str | None
@@ -70,7 +70,8 @@ class RecoveryPlan:
         owner: who has the database open, as it named itself; the plan is then for its being killed
             now. ``None`` if nobody does.
         clean: whether the last owner closed it. If not, this recovery counts for each workflow.
-        workflows: all that is unfinished and does more than wait, in the order of their creation.
+        workflows: all that is unfinished and does more than wait, in the order of their creation;
+            before them those of which not even the row can be read.
         waiting: how many wait for a time or a message, and stay where they are.
     """
 
@@ -113,7 +114,7 @@ async def plan_recovery(
 
     Args:
         sight: the database.
-        registry: the code that there will be; ``None`` for what all of it needs.
+        registry: the code that there will be; ``None`` if none is to be called unknown.
         config: of the runtime that will open it.
         now: POSIX seconds.
 
@@ -136,14 +137,14 @@ async def plan_recovery(
             for row, verdict in wave
             if row.pk in loaded or verdict not in _RUN
         ]
-    waiting = await _count_waiting(sight)
+    counts = await sight.read(sight.backend.count_workflows)
     fell_due = sum(one.status is Status.WAITING for one in planned)
     return RecoveryPlan(
         at=now,
         owner=owner,
         clean=clean,
         workflows=tuple(planned),
-        waiting=max(0, waiting - fell_due),
+        waiting=max(0, counts.by_status[Status.WAITING] - fell_due),
     )
 
 
@@ -211,10 +212,3 @@ def _of_damaged_row(damage: StorageCorruptError) -> PlannedRecovery:
     return PlannedRecovery(
         id=None, verdict=RecoveryVerdict.DAMAGED, reason=damage.reason, where=damage.where
     )
-
-
-async def _count_waiting(sight: Sight) -> int:
-    query = WorkflowFilter(
-        status=Status.WAITING, limit=1, include_total=True, include_payloads=False
-    )
-    return (await sight.read(sight.backend.list_workflows, query)).total or 0

@@ -12,7 +12,7 @@ from ..errors import StorageCorruptError
 from ..storage.reading import ReadSource
 from ..storage.records import WorkflowRow
 
-__all__ = ["IsKnown", "Survey", "survey"]
+__all__ = ["Survey", "survey"]
 
 IsKnown: TypeAlias = Callable[[str, int], bool]
 """Tells whether the code has a workflow of this name and version."""

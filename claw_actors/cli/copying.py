@@ -47,11 +47,13 @@ def backup(desk: Desk, *, destination: str) -> None:
     desk.answer(report, partial(_show_backup, report))
 
 
+def _what_was_copied(report: BackupReport | RestoreReport) -> str:
+    workflows, rows = several(report.workflows, "workflow"), several(report.rows, "row")
+    return f"{report.path}: {workflows}, {rows} read back"
+
+
 def _show_backup(report: BackupReport) -> None:
-    click.echo(
-        f"{report.path}: {several(report.workflows, 'workflow')}, {several(report.rows, 'row')} read back,"
-        f" {report.bytes:,} bytes"
-    )
+    click.echo(f"{_what_was_copied(report)}, {report.bytes:,} bytes")
 
 
 @click.command()
@@ -65,9 +67,7 @@ def restore(desk: Desk, *, backup: str, replace: bool) -> None:
 
 
 def _show_restored(report: RestoreReport) -> None:
-    click.echo(
-        f"{report.path}: {several(report.workflows, 'workflow')}, {several(report.rows, 'row')} read back"
-    )
+    click.echo(_what_was_copied(report))
     if report.replaced is not None:
         click.echo(
             f"what was there before lies in {report.replaced};"

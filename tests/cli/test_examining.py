@@ -93,7 +93,7 @@ def test_a_note_is_told_and_fails_nothing(claw, claw_json, healthy, place, monke
 
 def test_a_suspect_is_a_note_about_a_workflow(claw, healthy, monkeypatch):
     """Storage has nothing to do with it."""
-    monkeypatch.setattr(stuck, "SUSPECT_AFTER", 0)
+    monkeypatch.setattr(stuck, "SUSPICIOUS_RECOVERIES", 0)
     lines = claw("doctor").stdout.splitlines()
     assert lines[-3].startswith("NOTE   recovered twice or more without progress: 1, such as 'wai")
     assert "NOTE" not in claw("doctor", "--storage-only").stdout

@@ -24,6 +24,7 @@ from typing import Final
 
 from ..._core.identity import run_key_of
 from ..._core.lifecycle import TERMINAL, UNFINISHED
+from ..._core.triage import SUSPECT_AFTER
 from ..findings import Finding
 
 __all__ = ["LATE_S", "find_late", "find_stuck", "find_suspects"]
@@ -31,8 +32,8 @@ __all__ = ["LATE_S", "find_late", "find_stuck", "find_suspects"]
 LATE_S: Final = 300.0
 """How late a workflow may be, and how long its owner must have had the database."""
 
-SUSPECT_AFTER: Final = 2
-"""Recoveries without progress; a bystander of a poisonous workflow has one at most."""
+SUSPICIOUS_RECOVERIES: Final = SUSPECT_AFTER + 1
+"""Recoveries without progress, the last one alone; a bystander of a poisonous workflow has fewer."""
 
 MOST_STUCK: Final = 100
 
@@ -163,7 +164,7 @@ def find_late(connection: sqlite3.Connection, owned_since: float, now: float) ->
 
 def find_suspects(connection: sqlite3.Connection) -> Iterator[Finding]:
     """Yield what may be what ends its process, as one note."""
-    found = connection.execute(_SUSPECTS, (SUSPECT_AFTER,)).fetchall()
+    found = connection.execute(_SUSPECTS, (SUSPICIOUS_RECOVERIES,)).fetchall()
     if found:
         id, recoveries = found[0]
         yield Finding(
