@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from claw_actors import MemoryStorage
 from claw_actors.cli import demonstrating
 from claw_actors.cli.demonstrating import find_broken, judge
 
@@ -28,6 +29,20 @@ def test_the_database_may_be_looked_at_afterwards(claw, tmp_path):
     brewed = [int(line) for line in (kept / "cups.log").read_text().splitlines()]
     assert sorted(set(brewed)) == [1, 2, 3, 4, 5, 6]
     assert "is not empty" in claw("demo", "--keep", kept, code=2).stderr
+
+
+async def test_its_program_brews_each_cup_once_however_often_it_is_started(
+    open_claw_runtime, tmp_path, monkeypatch
+):
+    """In this process; what is killed in the others may not live to say what it has done."""
+    monkeypatch.chdir(tmp_path)
+    storage = MemoryStorage()
+    for _ in range(2):
+        async with open_claw_runtime(storage, workflows=demonstrating.workflows) as runtime:
+            await demonstrating.serve(runtime)
+            cups = [f"cup {cup}" for cup in range(1, 7)]
+            assert await runtime.result("breakfast") == cups
+    assert (tmp_path / "cups.log").read_text() == "1\n2\n3\n4\n5\n6\n"
 
 
 def test_a_program_that_ends_is_told_of(claw, monkeypatch):
