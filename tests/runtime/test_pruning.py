@@ -329,8 +329,10 @@ async def test_what_is_looked_at_is_what_goes(open_claw_runtime, storage):
     async with open_claw_runtime(storage, workflows=ALL) as runtime:
         await start_all(runtime, "a")
         rule = pruning.rule_of(0.0, older_than=None, keep=0)
-        done = await would_go(runtime.storage._actor, rule, Place())
-        assert done.ids == ("a",)
+        seen = await would_go(runtime.storage._actor, rule, Place())
+        assert seen.ids == ("a",)
+        assert (await runtime.prune_some(rule, Place())).ids == seen.ids
+        assert await ids(runtime) == set()
 
 
 # -- versions -------------------------------------------------------------------------------------
